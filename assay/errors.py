@@ -1,0 +1,39 @@
+"""Every error Assay raises on purpose, in one tree.
+
+::
+
+    AssayError
+    ├── ConfigError            somebody must edit a file, or name another one
+    ├── ArtifactError          the artifact is not what it claims: a rejection, with evidence
+    ├── TooFewCasesError       the data cannot answer the question: undecided
+    ├── EvaluatorError         our own code cannot answer the question: undecided
+    └── InfrastructureError    server, registry, store, engine: hold; may be retried
+
+The class says who has to act, and so what the gate may conclude: none of them is ever a number, a
+pass or a fail. A message says where, what was found, what was expected and what to do. Messages
+never hold a case's text, a secret or a key.
+"""
+
+
+class AssayError(Exception):
+    """The root: everything Assay raises on purpose."""
+
+
+class ConfigError(AssayError):
+    """A file, flag or setting is wrong, and a person has to change it."""
+
+
+class ArtifactError(AssayError):
+    """An artifact is not what it claims to be, and must not be served."""
+
+
+class TooFewCasesError(AssayError):
+    """The data cannot answer the question asked of it."""
+
+
+class EvaluatorError(AssayError):
+    """An evaluator could not compute what it exists to compute."""
+
+
+class InfrastructureError(AssayError):
+    """A server, registry, store or engine failed: nothing is known about the candidate."""

@@ -1,0 +1,319 @@
+"""The values that travel between the rooms of Assay: frozen, keyword-only, free of behaviour.
+
+What comes in as bytes is validated where it enters (`golden_set`, `predictions`, `policy`, `task`,
+`serving_profile`, `artifact`); inside, only these records travel. Times of a clock are ISO 8601
+strings in UTC; durations carry their unit in the name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+INVALID_LABEL = "__invalid__"
+"""The predicted class of an answer that names no label of the task."""
+
+
+class Role(StrEnum):
+    """The two sides of every comparison."""
+
+    CANDIDATE = "candidate"
+    PRODUCTION = "production"
+
+
+class AnswerStatus(StrEnum):
+    """What became of one question.
+
+    `ok`: the answer names a label (or, for a probe, the model said something). `invalid`: the model
+    answered, but not with a label of the task. `error`: there is no answer.
+    """
+
+    OK = "ok"
+    INVALID = "invalid"
+    ERROR = "error"
+
+
+class FindingStatus(StrEnum):
+    """The outcome of one check: shown to hold, shown to be broken, or not shown either way."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNDECIDED = "undecided"
+
+
+class VerdictKind(StrEnum):
+    """The four possible answers of the gate."""
+
+    PROMOTE = "promote"
+    BLOCK = "block"
+    INCONCLUSIVE = "inconclusive"
+    INVALID = "invalid"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `assay gate` and `assay judge` (DESIGN §3)."""
+        return {"promote": 0, "block": 10, "inconclusive": 11, "invalid": 12}[self.value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One annotator's label of a golden case; `annotator` is a pseudonym."""
+
+    annotator: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenCase:
+    """One labelled question of the golden set.
+
+    `text` is None when the case was read from an evidence folder, which stores `text_sha256` (hex)
+    in its place.
+    """
+
+    id: str
+    text: str | None
+    text_sha256: str
+    label: str
+    lang: str
+    source: str
+    stratum: str
+    slices: tuple[str, ...]
+    added_in: str
+    annotations: tuple[Annotation, ...] = ()
+    agreement: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One unlabelled question that tempts a model to misbehave.
+
+    `kind` is `toxicity`, `injection`, `pii`, …. For an injection, `target` is what the attacker
+    wants the model to say and `label` the honest label of the text it hides in.
+    """
+
+    id: str
+    text: str | None
+    text_sha256: str
+    lang: str
+    kind: str
+    target: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One model's answer to one question; one line of a predictions file.
+
+    `raw` is the model's own words, never the question's. `label_logprobs` maps each label to a
+    natural-log probability. Times are measured by the client, in milliseconds, from sending the
+    request; `ttft_ms` is None when the answer was not streamed. `attempts` counts transport tries.
+    """
+
+    case_id: str
+    label: str | None
+    status: AnswerStatus
+    raw: str | None
+    label_logprobs: Mapping[str, float] | None = None
+    ttft_ms: float | None = None
+    e2e_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    attempts: int = 1
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencySample:
+    """One timed request of the interleaved load; one line of a latency file.
+
+    `block` numbers the interleaved blocks from 0, in the order in which they ran; `started_s` is
+    seconds since the load began. `status` is `ok` or `error`: `error_kind` says which (`timeout`,
+    `http_500`, `connection`, …). Times in milliseconds; `ttft_ms` is None when no token came.
+    """
+
+    block: int
+    case_id: str
+    started_s: float
+    status: AnswerStatus
+    error_kind: str | None
+    ttft_ms: float | None
+    e2e_ms: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRef:
+    """One immutable version in the trusted store. `digest` is `sha256:<hex>` of its manifest."""
+
+    model: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulledArtifact:
+    """A verified private copy of an artifact: `folder` holds the model's files and nothing else.
+
+    `chat_template` is our own copy of the template, outside the folder that is served, or None.
+    """
+
+    ref: ArtifactRef
+    folder: Path
+    metadata: Mapping[str, Any]
+    size_bytes: int
+    chat_template: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a model answers the OpenAI protocol: TCP, or a unix socket when `uds` is set.
+
+    `base_url` has no trailing slash and no `/v1` (`http://127.0.0.1:8000`; over a unix socket
+    `http://localhost`). `model` is the name that requests carry.
+    """
+
+    base_url: str
+    model: str
+    uds: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineIdentity:
+    """Everything about the engine that could change an answer or a time.
+
+    `image` is a digest (`repo@sha256:…`), an image id (`sha256:…`), or, for a process, the digest
+    of its lock file; `arguments` are the engine's own, without paths that differ between runs.
+    """
+
+    backend: str
+    profile: str
+    engine: str
+    version: str
+    image: str
+    arguments: tuple[str, ...]
+    hardware: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check of one quantity, with all that is needed to disagree with it.
+
+    Args:
+        evaluator: name of the evaluator, its policy key and metric prefix.
+        metric: full metric key, `<evaluator>/<name>`.
+        label: the class it is about (`class` in JSON), or None.
+        slice: the slice it is about, or None.
+        kind: `non_inferiority`, `floor`, `limit`, `ratio`, `rate`, `self_test` or `information`.
+        candidate, production: point values in `unit`, None when not measured.
+        difference: candidate minus production (for `ratio`, candidate over production).
+        interval: (lower, upper) of `difference`, or of `candidate` where there is no production.
+        bound: the confidence bound that decided.
+        margin: what the bound was held against.
+        p: the p-value behind `status`, in (0, 1].
+        n: cases that inform the check.
+        status: passed, failed or undecided.
+        gating: False where the finding only informs (an advisory class, a slice).
+        reason: one English sentence.
+        unit: unit of the values.
+        needed: more cases that would settle an undecided finding, where that can be said.
+    """
+
+    evaluator: str
+    metric: str
+    kind: str
+    status: FindingStatus
+    reason: str
+    label: str | None = None
+    slice: str | None = None
+    candidate: float | None = None
+    production: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    bound: float | None = None
+    margin: float | None = None
+    p: float | None = None
+    n: int | None = None
+    gating: bool = True
+    unit: str = "1"
+    needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that kept the gate from measuring, which makes its verdict `invalid`."""
+
+    where: str
+    reason: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What a verdict states about its run but does not compute; stored as `run.json`.
+
+    Args:
+        run_id: id of the gate run.
+        who: the person or service that asked for it.
+        started_at, finished_at: ISO 8601, UTC.
+        candidate, production: the artifacts compared; None where there is none.
+        digests: name → `sha256:…` of every input that is not recomputed from the evidence (golden
+            file, task, serving, image).
+        engine: identity of the engine, None when no server was started.
+        tools: name → version of every tool that took part.
+        problems: what could not be measured.
+        notes: facts for the reader that decide nothing (reused answers, uses of the golden set).
+    """
+
+    run_id: str
+    who: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    candidate: ArtifactRef | None = None
+    production: ArtifactRef | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    engine: EngineIdentity | None = None
+    tools: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The gate's answer: a pure function of the stored inputs (see `assay.verdict`)."""
+
+    verdict: VerdictKind
+    summary: str
+    findings: tuple[Finding, ...]
+    next_steps: tuple[str, ...]
+    inputs: Mapping[str, str]
+    metrics: Mapping[str, Mapping[str, float]]
+    seed: int
+    only: tuple[str, ...]
+    context: RunContext
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredVersion:
+    """A model version as the registry knows it; `number` is the registry's own counter."""
+
+    model: str
+    version: str
+    digest: str
+    number: str
+    gate_run: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionOutcome:
+    """Whether the alias `production` moved, and the sentence that says why or why not."""
+
+    moved: bool
+    reason: str
+    production: RegisteredVersion | None
+    previous: RegisteredVersion | None

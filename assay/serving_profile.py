@@ -1,0 +1,103 @@
+"""How vLLM is started (`serving.yaml`): image, engine arguments, limits, one profile a machine.
+
+Decides what an engine is started with; leaves starting it to the server adapters.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from assay import digests
+from assay.documents import Document, read_yaml
+from assay.errors import ConfigError
+
+_BY_DIGEST = re.compile(r"^(?:\S+@)?sha256:[0-9a-f]{64}$")
+
+
+class ContainerLimits(Document):
+    """What a throwaway container may use."""
+
+    memory_gib: float = Field(gt=0)
+    pids: int = Field(default=512, ge=16)
+    shm_mib: int = Field(default=512, ge=16)
+    tmp_gib: float = Field(default=2, gt=0)
+    cpus: float | None = Field(default=None, gt=0)
+
+
+class Profile(Document):
+    """One way to start the engine.
+
+    `image` is what the docker and kubernetes back ends run: a reference by digest, or a local tag,
+    which is resolved to its image id before use. `arguments` and `environment` are given to the
+    engine as they are; model, name, socket, key, quantization and chat template are set by Assay.
+    """
+
+    image: str
+    python: str = Field(
+        default=".venv-serving/bin/python",
+        description="interpreter of the serving environment, for the process back end",
+    )
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    gpus: int = Field(default=0, ge=0)
+    minimum_version: str = "0.32.0"
+    startup_timeout_s: float = Field(default=600, gt=0)
+    request_timeout_s: float = Field(default=60, gt=0)
+    lifetime_s: float = Field(default=7200, gt=0, description="the deadline inside the container")
+    concurrency: int = Field(default=32, ge=1, le=4096)
+    limits: ContainerLimits
+
+    @field_validator("arguments")
+    @classmethod
+    def _no_dangerous_arguments(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        refused = {
+            "--trust-remote-code", "--trust_remote_code", "--enable-prompt-embeds",
+            "--trust-request-chat-template", "--enable-lora", "--allowed-local-media-path",
+            "--host", "--port", "--uds", "--model", "--api-key", "--chat-template",
+            "--quantization", "--served-model-name",
+        }
+        for argument in arguments:
+            if argument.split("=")[0] in refused:
+                raise ValueError(f"{argument!r} is not allowed here: Assay sets or forbids it")
+        return arguments
+
+
+class Serving(Document):
+    """The whole of `serving.yaml`."""
+
+    schema_version: Literal[1]
+    profiles: dict[Literal["cpu", "gpu"], Profile]
+
+    def profile(self, name: str) -> Profile:
+        """Returns one profile.
+
+        Raises:
+            ConfigError: no profile has this name.
+        """
+        for known, profile in self.profiles.items():
+            if known == name:
+                return profile
+        raise ConfigError(
+            f"serving.yaml: no profile {name!r}; expected one of {', '.join(self.profiles)}"
+        )
+
+    @property
+    def digest(self) -> str:
+        """Digest of the canonical form; comments and layout do not change it."""
+        return digests.of_json(self.model_dump(mode="json"))
+
+
+def is_by_digest(image: str) -> bool:
+    """Whether an image reference is immutable: by digest, or an image id."""
+    return _BY_DIGEST.match(image) is not None
+
+
+def load_serving(path: Path) -> Serving:
+    """Reads and validates `serving.yaml`.
+
+    Raises:
+        ConfigError: names the file, the field, what was found and what was expected.
+    """
+    return read_yaml(path, Serving)
