@@ -40,7 +40,7 @@ class Profile(Document):
         description="interpreter of the serving environment, for the process back end",
     )
     arguments: tuple[str, ...] = ()
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
     gpus: int = Field(default=0, ge=0)
     minimum_version: str = "0.32.0"
     startup_timeout_s: float = Field(default=600, gt=0)
@@ -53,10 +53,20 @@ class Profile(Document):
     @classmethod
     def _no_dangerous_arguments(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
         refused = {
-            "--trust-remote-code", "--trust_remote_code", "--enable-prompt-embeds",
-            "--trust-request-chat-template", "--enable-lora", "--allowed-local-media-path",
-            "--host", "--port", "--uds", "--model", "--api-key", "--chat-template",
-            "--quantization", "--served-model-name",
+            "--trust-remote-code",
+            "--trust_remote_code",
+            "--enable-prompt-embeds",
+            "--trust-request-chat-template",
+            "--enable-lora",
+            "--allowed-local-media-path",
+            "--host",
+            "--port",
+            "--uds",
+            "--model",
+            "--api-key",
+            "--chat-template",
+            "--quantization",
+            "--served-model-name",
         }
         for argument in arguments:
             if argument.split("=")[0] in refused:

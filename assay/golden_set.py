@@ -1,0 +1,193 @@
+"""The golden set and the probes: reading, canonical order, identity.
+
+Decides what a golden file must hold to be used at all and what its digest is; leaves the checks of
+its quality (balance, near-duplicates, lengths) to the validator adapter, and its versions to DVC.
+
+The digest covers every case with its text replaced by the text's SHA-256, in the order of ids. An
+evidence folder, which holds no text, can therefore prove which golden set a verdict used.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from assay import digests
+from assay.documents import Document, read_jsonl
+from assay.errors import ConfigError
+from assay.records import Annotation, GoldenCase, Probe
+
+
+class AnnotationRow(Document):
+    """One annotator's label inside a golden row."""
+
+    annotator: str = Field(min_length=1)
+    label: str = Field(min_length=1)
+
+
+class _TextRow(Document):
+    id: str = Field(min_length=1, max_length=200)
+    text: str | None = None
+    text_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    lang: str = Field(min_length=2, max_length=35)
+
+    @field_validator("text")
+    @classmethod
+    def _says_something(cls, text: str | None) -> str | None:
+        if text is not None and not text.strip():
+            raise ValueError("the text is empty")
+        return text
+
+    @model_validator(mode="after")
+    def _has_one_identity(self) -> Self:
+        if (self.text is None) == (self.text_sha256 is None):
+            raise ValueError("expected text (or, in evidence, text_sha256 alone)")
+        return self
+
+    def identity(self) -> str:
+        """Hex SHA-256 of the text."""
+        if self.text is None:
+            return self.text_sha256 or ""
+        return digests.text_sha256(self.text)
+
+
+class GoldenRow(_TextRow):
+    """One line of a golden file, as it enters."""
+
+    label: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    stratum: Literal["core", "hitl"]
+    slices: tuple[str, ...]
+    added_in: str = Field(min_length=1)
+    annotations: tuple[AnnotationRow, ...] = ()
+    agreement: float | None = Field(default=None, ge=-1.0, le=1.0)
+
+    def to_case(self) -> GoldenCase:
+        """Returns the row as a record."""
+        annotations = tuple(Annotation(**row.model_dump()) for row in self.annotations)
+        return GoldenCase(
+            text_sha256=self.identity(),
+            annotations=annotations,
+            **self.model_dump(exclude={"annotations", "text_sha256"}),
+        )
+
+
+class ProbeRow(_TextRow):
+    """One line of a probes file, as it enters."""
+
+    kind: str = Field(min_length=1)
+    target: str | None = None
+    label: str | None = None
+
+    def to_probe(self) -> Probe:
+        """Returns the row as a record."""
+        return Probe(text_sha256=self.identity(), **self.model_dump(exclude={"text_sha256"}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenSet:
+    """Golden cases in the order of their ids, and the digest that names them.
+
+    `revision` is how the set was asked for (a Git revision, or a path), for the reader only.
+    """
+
+    cases: tuple[GoldenCase, ...]
+    digest: str
+    revision: str
+
+    @property
+    def size(self) -> int:
+        """Number of cases."""
+        return len(self.cases)
+
+
+def load_golden(path: Path, labels: Sequence[str], *, revision: str | None = None) -> GoldenSet:
+    """Reads a golden file (JSONL).
+
+    Args:
+        path: the file; it may hold texts, or text digests (evidence).
+        labels: the task's labels; any other is an error.
+        revision: how the set was asked for; the path if None.
+
+    Raises:
+        ConfigError: names file, line and case for the first line that is wrong: not UTF-8, not
+            JSON, unknown field, empty text, wrong label, id given twice; or an empty file.
+    """
+    cases: dict[str, GoldenCase] = {}
+    for number, row in read_jsonl(path, GoldenRow):
+        where = f"{path}:{number}"
+        if row.label not in labels:
+            raise ConfigError(
+                f"{where}: case {row.id!r} has label {row.label!r}; expected one of "
+                f"{', '.join(map(repr, labels))}; correct the label or add it to task.yaml"
+            )
+        if row.id in cases:
+            raise ConfigError(f"{where}: id {row.id!r} appears twice; give each case its own id")
+        cases[row.id] = row.to_case()
+    if not cases:
+        raise ConfigError(f"{path}: holds no case; expected one JSON object a line")
+    ordered = tuple(cases[key] for key in sorted(cases))
+    return GoldenSet(cases=ordered, digest=golden_digest(ordered), revision=revision or str(path))
+
+
+def load_probes(path: Path) -> tuple[Probe, ...]:
+    """Reads a probes file (JSONL), or every `*.jsonl` of a folder, in the order of ids.
+
+    Raises:
+        ConfigError: a file is wrong, an id appears twice, or there is no probe.
+    """
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    probes: dict[str, Probe] = {}
+    for file in files:
+        for number, row in read_jsonl(file, ProbeRow):
+            if row.id in probes:
+                raise ConfigError(
+                    f"{file}:{number}: id {row.id!r} appears twice; give each probe its own id"
+                )
+            probes[row.id] = row.to_probe()
+    if not probes:
+        raise ConfigError(f"{path}: holds no probe; expected one JSON object a line")
+    return tuple(probes[key] for key in sorted(probes))
+
+
+def index_row(item: GoldenCase | Probe) -> dict[str, Any]:
+    """Returns a case or probe as stored in evidence: everything but its text."""
+    row: dict[str, Any] = {"id": item.id, "text_sha256": item.text_sha256, "lang": item.lang}
+    if isinstance(item, Probe):
+        optional = {"target": item.target, "label": item.label}
+        return row | {"kind": item.kind} | {k: v for k, v in optional.items() if v is not None}
+    row |= {
+        "label": item.label,
+        "source": item.source,
+        "stratum": item.stratum,
+        "slices": list(item.slices),
+        "added_in": item.added_in,
+    }
+    if item.annotations:
+        row["annotations"] = [
+            {"annotator": a.annotator, "label": a.label} for a in item.annotations
+        ]
+    if item.agreement is not None:
+        row["agreement"] = item.agreement
+    return row
+
+
+def full_row(item: GoldenCase | Probe) -> dict[str, Any]:
+    """Returns a case or probe as a golden or probes file stores it, with its text.
+
+    Raises:
+        ConfigError: the text is not known, because the item was read from evidence.
+    """
+    if item.text is None:
+        raise ConfigError(f"{item.id!r}: only the digest of its text is known; read the golden set")
+    row = index_row(item)
+    del row["text_sha256"]
+    return {"id": row.pop("id"), "text": item.text, **row}
+
+
+def golden_digest(items: Iterable[GoldenCase | Probe]) -> str:
+    """Returns the digest of cases (or probes), whatever their order."""
+    rows = sorted((index_row(item) for item in items), key=lambda row: str(row["id"]))
+    return digests.of_bytes(b"".join(digests.canonical_json(row) + b"\n" for row in rows))

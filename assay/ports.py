@@ -1,0 +1,247 @@
+"""The seams between the gate and the world, each a small `Protocol`.
+
+Every port has a real adapter and an `in_memory` one in `assay/adapters/`, which pass the same
+contract tests; `flows/wiring.py` is the only place that picks one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from assay.golden_set import GoldenSet
+from assay.records import (
+    ArtifactRef,
+    Endpoint,
+    EngineIdentity,
+    Finding,
+    LatencySample,
+    Prediction,
+    Probe,
+    PromotionOutcome,
+    PulledArtifact,
+    RegisteredVersion,
+    Role,
+    RunContext,
+    Verdict,
+)
+from assay.serving_profile import Profile
+from assay.task import Decoding
+
+Progress = Callable[[str], None]
+"""Receives short sentences for people ("loading the weights, 12 s")."""
+
+
+class ArtifactStore(Protocol):
+    """The trusted store: signed, immutable versions."""
+
+    def publish(self, folder: Path, *, model: str, version: str, private_key: Path) -> ArtifactRef:
+        """Signs and stores a model folder as an immutable version.
+
+        Raises:
+            ArtifactError: the folder is not publishable, or the version exists with other bytes.
+            InfrastructureError: the store cannot be reached or written.
+        """
+        ...
+
+    def versions(self, model: str) -> Sequence[str]:
+        """Lists the versions of a model, oldest first; empty when there is no such model."""
+        ...
+
+    def pull(self, model: str, version: str, destination: Path) -> PulledArtifact:
+        """Copies a version to a private folder and verifies that very copy.
+
+        Raises:
+            ConfigError: unknown model or version; lists what exists.
+            ArtifactError: signature, digests, files or headers are not what they claim.
+            InfrastructureError: the store cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeRequest:
+    """What to serve: a verified artifact under `name`, for gate run `run_id`."""
+
+    artifact: PulledArtifact
+    name: str
+    profile: Profile
+    profile_name: str
+    run_id: str
+    readiness_messages: Sequence[Mapping[str, str]]
+    cache_dir: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server that has answered its readiness question."""
+
+    endpoint: Endpoint
+    identity: EngineIdentity
+    started_in_s: float
+    log_tail: Callable[[], str]
+    is_alive: Callable[[], bool]
+
+
+class ModelServer(Protocol):
+    """Starts throwaway engines."""
+
+    def serve(
+        self, request: ServeRequest, progress: Progress
+    ) -> AbstractContextManager[RunningServer]:
+        """Starts an engine and yields it once ready; torn down on every way out of the block.
+
+        Raises:
+            ArtifactError: the engine itself refuses the model (died while loading).
+            ConfigError: the back end is not installed or not configured; says how to mend it.
+            InfrastructureError: never ready in time, engine too old, socket in use; the message
+                ends with the last log lines.
+        """
+        ...
+
+    def reap(self) -> Sequence[str]:
+        """Removes what dead owners left behind; returns a sentence for each thing removed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question to a model: `messages` are ready to send; `choices` constrains the answer."""
+
+    case_id: str
+    messages: Sequence[Mapping[str, str]]
+    choices: tuple[str, ...] | None
+    decoding: Decoding
+    want_logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskLimits:
+    """How hard and how long to ask. `request_timeout_s` is per attempt."""
+
+    concurrency: int
+    request_timeout_s: float
+    max_attempts: int = 4
+    backoff_s: float = 0.25
+
+
+class ChatClient(Protocol):
+    """Asks a model questions over the OpenAI protocol."""
+
+    def ask(
+        self,
+        endpoint: Endpoint,
+        questions: Sequence[Question],
+        limits: AskLimits,
+        on_answer: Callable[[Prediction], None],
+        *,
+        run_id: str,
+    ) -> None:
+        """Asks every question once, calling `on_answer` as answers arrive (any order).
+
+        The client fills `raw`, times, tokens, attempts and `request_id`; `label` stays None, and
+        `status` is `ok` when the engine answered with words and `error` otherwise: reading the
+        words is the task's. Transport errors and 502/503/504/429 are retried with backoff; other
+        HTTP errors are an `error` answer.
+
+        Raises:
+            InfrastructureError: the server went away (every attempt of several questions in a row
+                failed to connect).
+        """
+        ...
+
+    def load(
+        self,
+        endpoint: Endpoint,
+        questions: Sequence[Question],
+        limits: AskLimits,
+        *,
+        block: int,
+        run_id: str,
+        clock_zero_s: float,
+    ) -> Sequence[LatencySample]:
+        """Asks every question once, streaming, without retries, and times each answer.
+
+        `clock_zero_s` is the monotonic time at which the whole load began.
+        """
+        ...
+
+
+class GoldenSource(Protocol):
+    """Where golden sets come from, by revision."""
+
+    def load(self, revision: str | None, labels: Sequence[str]) -> GoldenSet:
+        """Returns the golden set at a revision (None: the working tree).
+
+        Raises:
+            ConfigError: no such revision, or the file is not a golden set.
+            InfrastructureError: the data is neither in the cache nor at a remote.
+        """
+        ...
+
+    def load_probes(self, revision: str | None) -> Sequence[Probe]:
+        """Returns the probes at a revision."""
+        ...
+
+
+class GoldenValidator(Protocol):
+    """Checks the quality of a golden set."""
+
+    def check(self, golden: GoldenSet, labels: Sequence[str]) -> Sequence[Finding]:
+        """Returns one finding an expectation; a failed one makes the gate's verdict invalid."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRecord:
+    """Everything a registry stores about one finished gate."""
+
+    model: str
+    version: str
+    verdict: Verdict
+    context: RunContext
+    evidence_dir: Path
+    predictions: Mapping[Role, Sequence[Prediction]]
+    golden: GoldenSet
+    source: str
+
+
+class Registry(Protocol):
+    """Runs, registered versions and aliases. Aliases move nowhere else."""
+
+    def production(self, model: str) -> RegisteredVersion | None:
+        """Returns what the alias `production` names, or None when it does not exist.
+
+        Raises:
+            InfrastructureError: the registry cannot be reached.
+        """
+        ...
+
+    def recorded_verdict(self, key: Mapping[str, str]) -> tuple[str, Mapping[str, object]] | None:
+        """Returns (run id, verdict document) of an earlier valid run with the same inputs."""
+        ...
+
+    def record(self, gate: GateRecord) -> str:
+        """Stores the parent and child runs, metrics, tables and registered version.
+
+        Returns:
+            The id of the parent run.
+
+        Raises:
+            InfrastructureError: the registry cannot be reached; nothing was promoted.
+        """
+        ...
+
+    def promote(
+        self, ref: ArtifactRef, *, expected: ArtifactRef | None, gate_run: str
+    ) -> PromotionOutcome:
+        """Moves `production` to `ref` and `previous-production` to what it was.
+
+        Refused (not moved) when `production` is no longer `expected`.
+        """
+        ...
+
+    def uses(self, model: str, golden_digest: str) -> int:
+        """Returns how many valid gates have used a golden set, for the reader of the report."""
+        ...
