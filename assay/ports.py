@@ -5,10 +5,10 @@ contract tests; `flows/wiring.py` is the only place that picks one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from assay.golden_set import GoldenSet
 from assay.records import (
@@ -84,19 +84,46 @@ class RunningServer:
     is_alive: Callable[[], bool]
 
 
-class ModelServer(Protocol):
-    """Starts throwaway engines."""
+class LaunchedServer(Protocol):
+    """An engine that is starting up. Leaving its context ends it, whatever its state."""
 
-    def serve(
-        self, request: ServeRequest, progress: Progress
-    ) -> AbstractContextManager[RunningServer]:
-        """Starts an engine and yields it once ready; torn down on every way out of the block.
+    def wait_ready(self, progress: Progress) -> RunningServer:
+        """Waits until the engine has answered its readiness question.
 
         Raises:
             ArtifactError: the engine itself refuses the model (died while loading).
-            ConfigError: the back end is not installed or not configured; says how to mend it.
-            InfrastructureError: never ready in time, engine too old, socket in use; the message
+            InfrastructureError: never ready in time, engine too old, out of memory; the message
                 ends with the last log lines.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ends the engine and removes all it left; may be called more than once, never raises."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Enters the context in which the engine lives."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Calls `stop`."""
+        ...
+
+
+class ModelServer(Protocol):
+    """Starts throwaway engines. Two may start at the same time, from the same thread."""
+
+    def launch(self, request: ServeRequest) -> LaunchedServer:
+        """Starts an engine and returns at once, before it is ready.
+
+        Raises:
+            ConfigError: the back end is not installed or not configured; says how to mend it.
+            InfrastructureError: the engine could not be started (socket in use, engine down).
         """
         ...
 
@@ -205,6 +232,7 @@ class GateRecord:
     predictions: Mapping[Role, Sequence[Prediction]]
     golden: GoldenSet
     source: str
+    ledger_key: Mapping[str, str]
 
 
 class Registry(Protocol):

@@ -1,0 +1,59 @@
+# One place for every command: people, CI and pre-commit call the same targets.
+PYTHON ?= python3.11
+VENV := .venv
+SERVING := .venv-serving
+BIN := $(VENV)/bin
+PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+DO_NOT_TRACK ?= true
+export PREFECT_SERVER_ANALYTICS_ENABLED DO_NOT_TRACK
+export DVC_NO_ANALYTICS = 1
+
+.PHONY: help setup serving demo test test-fast lint types layers format bench docs lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed  ## install the gate's own environment from the lock file
+
+$(VENV)/.installed: requirements.lock pyproject.toml scripts/install_gate.sh
+	PYTHON=$(PYTHON) scripts/install_gate.sh $(VENV)
+	touch $@
+
+serving:  ## install the serving runtime (torch, vLLM) in its own environment
+	PYTHON=$(PYTHON) serving/install_runtime.sh $(SERVING)
+
+demo: setup serving  ## gate real candidates against a production baseline on real vLLM
+	$(BIN)/python examples/emotion/demo.py
+
+test: setup serving lint types layers  ## everything this machine can test, and why the rest is skipped
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-fast: setup lint types layers  ## without vLLM, Docker, Prefect server and browser
+	$(BIN)/pytest -m "not vllm and not docker and not prefect_server and not browser and not slow"
+
+lint: setup  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup  ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup  ## static types
+	$(BIN)/mypy
+
+layers: setup  ## imports go down only
+	$(BIN)/lint-imports
+
+bench: setup serving  ## ratios measured side by side in one run
+	$(BIN)/python -m bench.gate_overhead
+
+docs: setup  ## regenerate the JSON Schemas
+	$(BIN)/python scripts/write_schemas.py
+
+lock:  ## resolve the lock file anew (needs uv)
+	uv pip compile pyproject.toml --group dev --extra s3 --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+clean:  ## remove what running leaves behind (never the environments)
+	rm -rf .assay build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
