@@ -3,7 +3,7 @@
 A template is a row of items separated by spaces: a word; `(a|b c)`, one of several; `<class>`, a
 member of a named class; `~N`, up to N words of any kind. `?` after an item makes it optional, `*`
 lets it occur up to four times. Every repetition is bounded, so matching is linear in the text.
-What a match is worth is left to `evaluators.scorers`.
+What matches are worth together is left to `scorer`.
 """
 
 import functools
