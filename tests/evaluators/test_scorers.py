@@ -32,7 +32,8 @@ SCORER = LexiconScorer()
 
 fragments = st.sampled_from(
     ["you are", "a", "stupid", "idiot", "mày", "ngu", "không", "đồ", "kill", "the process", "!",
-     "\n", "1d10t", "f**k", "nguuuu", "i will", "called me", "chết", "cười", "\u200b", ".", "i.d.i.o.t"]
+     "\n", "1d10t", "f**k", "nguuuu", "i will", "called me", "chết", "cười", "\u200b", ".",
+     "i.d.i.o.t"]
 )  # fmt: skip
 texts = st.one_of(st.text(), st.lists(fragments, max_size=12).map(" ".join))
 
