@@ -62,10 +62,16 @@ class ArtifactStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeRequest:
-    """What to serve: a verified artifact under `name`, for gate run `run_id`."""
+    """What to serve, for gate run `run_id`: a verified artifact, or the URL of a server that runs.
 
-    artifact: PulledArtifact
+    `artifact` is None exactly when `url` is set (the endpoint back end). `name` is the model name
+    that requests carry; `cache_dir` may keep compile caches between runs.
+    """
+
+    artifact: PulledArtifact | None
+    url: str | None = None
     name: str
+    role: Role
     profile: Profile
     profile_name: str
     run_id: str

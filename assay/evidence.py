@@ -1,0 +1,195 @@
+"""The evidence folder: all that is needed to re-derive a verdict, and nothing it must not hold.
+
+::
+
+    <folder>/
+      verdict.json  run.json  policy.yaml  task.yaml  serving.yaml
+      golden_index.jsonl  probes_index.jsonl      (everything but the texts: their SHA-256)
+      candidate/  production/
+        predictions.jsonl  probe_answers.jsonl  latency.jsonl
+      report.html  timings.json                   (for people; not part of the verdict)
+      SHA256SUMS                                  (every file above)
+
+Decides what is stored and how it is read back; what it means is the judgement's. No case text is
+ever written here. `SHA256SUMS` is written last: a folder without it is not finished.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from assay import digests
+from assay.documents import Document, parse_json, read_text, validate
+from assay.errors import ArtifactError
+from assay.golden_set import index_row
+from assay.predictions import to_json
+from assay.records import (
+    ArtifactRef,
+    EngineIdentity,
+    GoldenCase,
+    LatencySample,
+    Prediction,
+    Probe,
+    Problem,
+    Role,
+    RunContext,
+)
+
+SUMS = "SHA256SUMS"
+
+
+class _ArtifactRow(Document):
+    model: str
+    version: str
+    digest: str
+
+
+class _EngineRow(Document):
+    backend: str
+    profile: str
+    engine: str
+    version: str
+    image: str
+    arguments: tuple[str, ...]
+    hardware: str
+
+
+class _ProblemRow(Document):
+    where: str
+    reason: str
+    action: str
+
+
+class ContextRow(Document):
+    """`run.json` as it enters."""
+
+    run_id: str
+    who: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    candidate: _ArtifactRow | None = None
+    production: _ArtifactRow | None = None
+    digests: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
+    engine: _EngineRow | None = None
+    tools: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
+    problems: tuple[_ProblemRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_context(self) -> RunContext:
+        """Returns the row as a record."""
+
+        def ref(row: _ArtifactRow | None) -> ArtifactRef | None:
+            return None if row is None else ArtifactRef(**row.model_dump())
+
+        return RunContext(
+            run_id=self.run_id,
+            who=self.who,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            candidate=ref(self.candidate),
+            production=ref(self.production),
+            digests=dict(self.digests),
+            engine=None if self.engine is None else EngineIdentity(**self.engine.model_dump()),
+            tools=dict(self.tools),
+            problems=tuple(Problem(**row.model_dump()) for row in self.problems),
+            notes=self.notes,
+        )
+
+
+def context_to_json(context: RunContext) -> dict[str, Any]:
+    """Returns a run's context as `run.json` and the verdict hold it."""
+    value = asdict(context)
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain
+
+
+def read_context(path: Path) -> RunContext:
+    """Reads `run.json`.
+
+    Raises:
+        ConfigError: the file is missing or not a run's context.
+    """
+    value = parse_json(read_text(path), str(path))
+    return validate(value, ContextRow, str(path)).to_context()
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one JSON object a line, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON document for people and programs, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def write_indexes(folder: Path, cases: Sequence[GoldenCase], probes: Sequence[Probe]) -> None:
+    """Stores the golden cases and the probes without their texts."""
+    write_jsonl(folder / "golden_index.jsonl", map(index_row, cases))
+    if probes:
+        write_jsonl(folder / "probes_index.jsonl", map(index_row, probes))
+
+
+def write_answers(
+    folder: Path,
+    role: Role,
+    *,
+    predictions: Sequence[Prediction],
+    probe_answers: Sequence[Prediction],
+    latency: Sequence[LatencySample],
+) -> None:
+    """Stores one model's answers, in the order of case ids (latency in the order taken)."""
+    by_case = {"predictions.jsonl": predictions, "probe_answers.jsonl": probe_answers}
+    for name, rows in by_case.items():
+        if rows:
+            ordered = sorted(rows, key=lambda row: row.case_id)
+            write_jsonl(folder / role.value / name, map(to_json, ordered))
+    if latency:
+        write_jsonl(folder / role.value / "latency.jsonl", map(to_json, latency))
+
+
+def seal(folder: Path) -> None:
+    """Writes `SHA256SUMS` (the format of sha256sum) over every file of the folder."""
+    lines = [
+        f"{digests.of_file(path).removeprefix('sha256:')}  {path.relative_to(folder).as_posix()}\n"
+        for path in _files(folder)
+    ]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def check_seal(folder: Path) -> None:
+    """Compares every file with `SHA256SUMS`.
+
+    Raises:
+        ArtifactError: a file was changed, added or removed since the folder was sealed.
+        ConfigError: the folder has no seal, so it is not a finished evidence folder.
+    """
+    stated: dict[str, str] = {}
+    for line in read_text(folder / SUMS).splitlines():
+        digest, _, name = line.partition("  ")
+        stated[name] = digest
+    found = {
+        path.relative_to(folder).as_posix(): digests.of_file(path).removeprefix("sha256:")
+        for path in _files(folder)
+    }
+    changed = sorted(
+        name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name)
+    )
+    if changed:
+        raise ArtifactError(
+            f"{folder}: {', '.join(changed)} changed since the evidence was sealed; do not rely on "
+            "it: fetch the evidence again from the gate's run in MLflow"
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS)

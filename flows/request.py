@@ -1,0 +1,82 @@
+"""What a gate is asked to do, and the documents it is done by.
+
+Decides that a request is complete and its documents agree with each other, before anything is
+pulled or started.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from assay.errors import ConfigError
+from assay.policy import Policy, load_policy
+from assay.serving_profile import Profile, Serving, load_serving
+from assay.task import Task, load_task
+from evaluators import registry
+from evaluators.base import Evaluator
+
+BackendName = Literal["docker", "process", "endpoint", "kubernetes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRequest:
+    """One gate, as asked for. The names are those of the command line's flags.
+
+    `golden` is a Git revision or the path of a golden file; None is the working tree's. `backend`
+    None picks docker where an engine answers and holds the image, and a process otherwise.
+    """
+
+    model: str
+    version: str
+    policy: Path = Path("policy.yaml")
+    task: Path = Path("task.yaml")
+    serving: Path = Path("serving.yaml")
+    profile: Literal["cpu", "gpu"] = "cpu"
+    backend: BackendName | None = None
+    candidate_url: str | None = None
+    production_url: str | None = None
+    golden: str | None = None
+    report_dir: Path | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """The validated documents of a request."""
+
+    policy: Policy
+    task: Task
+    serving: Serving
+    profile: Profile
+    evaluators: tuple[Evaluator, ...]
+
+    def wants(self, evaluator: str) -> bool:
+        """Whether the policy names an evaluator."""
+        return any(one.name == evaluator for one in self.evaluators)
+
+
+def load_documents(request: GateRequest) -> Documents:
+    """Reads the request's documents and checks them against each other.
+
+    Raises:
+        ConfigError: a document is wrong, or the request contradicts itself.
+    """
+    if request.backend == "endpoint" and request.candidate_url is None:
+        raise ConfigError(
+            "--backend endpoint: no --candidate-url; give the URL of the server that runs the "
+            "candidate"
+        )
+    if request.backend != "endpoint" and (request.candidate_url or request.production_url):
+        raise ConfigError(
+            f"--candidate-url and --production-url need --backend endpoint, found "
+            f"{request.backend or 'no --backend'}; add it, or leave the URLs out"
+        )
+    policy, task = load_policy(request.policy), load_task(request.task)
+    serving = load_serving(request.serving)
+    return Documents(
+        policy=policy,
+        task=task,
+        serving=serving,
+        profile=serving.profile(request.profile),
+        evaluators=tuple(registry.build(policy, task)),
+    )

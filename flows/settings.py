@@ -1,0 +1,76 @@
+"""Where things are on this machine: read once from the environment, never from the code.
+
+==========================  ====================================  =============================
+variable                    meaning                               default
+==========================  ====================================  =============================
+``ASSAY_HOME``              folder of everything a gate keeps     ``.assay``
+``ASSAY_STORE``             root of the trusted store, any        ``<home>/store``
+                            fsspec URL
+``ASSAY_TRUST``             the trusted public keys               ``trust.yaml``
+``MLFLOW_TRACKING_URI``     the registry                          ``sqlite:///<home>/mlflow.db``
+``ASSAY_WHO``               who asks, for the record              the login name
+==========================  ====================================  =============================
+"""
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where things are; every path is absolute."""
+
+    home: Path
+    store: str
+    trust: Path
+    tracking_uri: str
+    who: str
+
+    @property
+    def answers(self) -> Path:
+        """Answers already paid for, one folder for each set of determining inputs."""
+        return self.home / "answers"
+
+    @property
+    def reports(self) -> Path:
+        """Evidence folders, one a gate."""
+        return self.home / "reports"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files."""
+        return self.home / "locks"
+
+    @property
+    def staging(self) -> Path:
+        """Private copies of artifacts; each is removed by the gate that made it."""
+        return self.home / "staging"
+
+    @property
+    def caches(self) -> Path:
+        """The engine's compile caches."""
+        return self.home / "caches"
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings from environment variables (the process's own if None)."""
+    env = os.environ if environment is None else environment
+    home = Path(env.get("ASSAY_HOME", ".assay")).absolute()
+    store = env.get("ASSAY_STORE") or str(home / "store")
+    return Settings(
+        home=home,
+        store=store if "://" in store else str(Path(store).absolute()),
+        trust=Path(env.get("ASSAY_TRUST", "trust.yaml")).absolute(),
+        tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        who=env.get("ASSAY_WHO") or _login(),
+    )
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a passwd entry, as in many containers
+        return f"uid-{os.getuid()}"
