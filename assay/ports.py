@@ -228,7 +228,11 @@ class GoldenValidator(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRecord:
-    """Everything a registry stores about one finished gate."""
+    """Everything a registry stores about one finished gate.
+
+    `source` names the artifact in the trusted store; None where no artifact was verified (a
+    refused one, or an endpoint), and then no version is registered.
+    """
 
     model: str
     version: str
@@ -237,7 +241,7 @@ class GateRecord:
     evidence_dir: Path
     predictions: Mapping[Role, Sequence[Prediction]]
     golden: GoldenSet
-    source: str
+    source: str | None
     ledger_key: Mapping[str, str]
 
 

@@ -96,8 +96,7 @@ class MlflowRegistry:
                 self._record_child(experiment, parent, Role(role), metrics, gate)
             self._log_dataset(parent, gate)
             self._client.log_artifacts(parent, str(gate.evidence_dir))
-            if gate.context.candidate is not None:
-                self._register(gate, parent)
+            self._register(gate, parent)
             self._client.set_tag(parent, "mlflow.note.content", _note(gate))
             self._client.set_tag(parent, "assay.verdict", gate.verdict.verdict.value)
             self._client.set_terminated(parent, "FINISHED")
@@ -270,7 +269,7 @@ class MlflowRegistry:
 
     def _register(self, gate: GateRecord, parent: str) -> None:
         ref = gate.context.candidate
-        if ref is None:
+        if ref is None or gate.source is None:
             return
         self._ensure_model(ref.model)
         found = self._by_digest(ref)

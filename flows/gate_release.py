@@ -1,0 +1,183 @@
+"""The Prefect flow `gate-release`: `conduct`, with every step as a Prefect task.
+
+Decides how a gate looks in Prefect (task names, retries, artifacts, the final state) and nothing
+about the gate itself. The flow completes when the gate has promoted; a block, an inconclusive or an
+invalid verdict ends it as failed with the verdict's name, so that
+`prefect deployment run … --watch` serves as a gate in other people's pipelines.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.events import emit_event
+from prefect.exceptions import MissingContextError
+from prefect.states import Completed, Failed
+from prefect.tasks import Task
+from pydantic import Field
+
+from assay.errors import AssayError, InfrastructureError
+from assay.records import VerdictKind
+from flows.conduct import GateResult, conduct
+from flows.request import GateRequest
+from flows.settings import from_environment
+from flows.summary import as_markdown
+from flows.wiring import wire
+
+T = TypeVar("T")
+
+STEPS_IN_A_FULL_GATE = 18
+
+
+def _only_infrastructure(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Retry condition: the world failed, not the candidate and not a file."""
+    try:
+        state.result()
+    except InfrastructureError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+class PrefectSteps:
+    """Steps as Prefect tasks, with a progress artifact that counts them."""
+
+    def __init__(self) -> None:
+        self.timings_s: dict[str, float] = {}
+        self._done = 0
+        self._progress = create_progress_artifact(
+            progress=0.0, key="gate-progress", description="Steps of the gate that are done."
+        )
+
+    def run(self, name: str, action: Callable[[], T], *, retries: int = 0) -> T:
+        """Runs `action` as a task of that name."""
+        started = time.monotonic()
+        try:
+            return task(
+                action,
+                name=name,
+                task_run_name=name,
+                retries=retries,
+                retry_delay_seconds=[2.0 * 2**n for n in range(retries)] or None,
+                retry_condition_fn=_only_infrastructure if retries else None,
+                cache_policy=None,
+                persist_result=False,
+            )()
+        finally:
+            elapsed = time.monotonic() - started
+            self.timings_s[name] = self.timings_s.get(name, 0.0) + elapsed
+            self._done += 1
+            share = min(99.0, 100.0 * self._done / STEPS_IN_A_FULL_GATE)
+            update_progress_artifact(artifact_id=self._progress, progress=share)
+
+
+@flow(
+    name="gate-release",
+    flow_run_name="gate {model} {version}",
+    persist_result=False,
+    description="Judges a candidate version against production and promotes or blocks it.",
+)
+def gate_release(
+    model: Annotated[str, Field(description="The model's name in the trusted store.")],
+    version: Annotated[str, Field(description="The candidate's version in the trusted store.")],
+    policy: Annotated[str, Field(description="The thresholds.")] = "policy.yaml",
+    task: Annotated[str, Field(description="What the model is asked.")] = "task.yaml",
+    serving: Annotated[str, Field(description="How vLLM is started.")] = "serving.yaml",
+    profile: Annotated[
+        Literal["cpu", "gpu"], Field(description="The profile of serving.yaml.")
+    ] = "cpu",
+    backend: Annotated[
+        Literal["docker", "process", "endpoint", "kubernetes"] | None,
+        Field(description="Where the engine runs; empty: docker where it can, else a process."),
+    ] = None,
+    candidate_url: Annotated[
+        str | None, Field(description="With backend endpoint: the candidate's server.")
+    ] = None,
+    production_url: Annotated[
+        str | None, Field(description="With backend endpoint: production's server.")
+    ] = None,
+    golden: Annotated[
+        str | None,
+        Field(description="Git revision or file of the golden set; empty: the working tree's."),
+    ] = None,
+    report_dir: Annotated[
+        str | None, Field(description="Folder of the evidence; empty: one a run.")
+    ] = None,
+) -> State[Any]:
+    """Judges a candidate version against production and promotes or blocks it.
+
+    Returns:
+        Completed when the verdict is promote; Failed, named after the verdict, otherwise.
+    """
+    request = GateRequest(
+        model=model,
+        version=version,
+        policy=Path(policy),
+        task=Path(task),
+        serving=Path(serving),
+        profile=profile,
+        backend=backend,
+        candidate_url=candidate_url,
+        production_url=production_url,
+        golden=golden,
+        report_dir=None if report_dir is None else Path(report_dir),
+    )
+    settings = from_environment()
+    log = _logger()
+    try:
+        result = conduct(
+            request,
+            settings=settings,
+            ports=wire(request, settings),
+            steps=PrefectSteps(),
+            progress=log.info,
+        )
+    except AssayError as error:
+        return Failed(name=type(error).__name__, message=str(error))
+    return _conclude(result)
+
+
+def _conclude(result: GateResult) -> State[Any]:
+    verdict = result.verdict
+    candidate = verdict.context.candidate
+    create_markdown_artifact(
+        markdown=as_markdown(result), key="verdict", description=verdict.summary
+    )
+    emit_event(
+        event=f"assay.release.{_PAST[verdict.verdict]}",
+        resource={
+            "prefect.resource.id": f"assay.model.{candidate.model if candidate else 'unknown'}",
+            "assay.version": candidate.version if candidate else "unverified",
+        },
+        payload={"run_id": verdict.context.run_id, "summary": verdict.summary},
+    )
+    if verdict.verdict is not VerdictKind.PROMOTE:
+        return Failed(name=verdict.verdict.value.capitalize(), message=verdict.summary)
+    if result.promotion is not None and not result.promotion.moved:
+        return Failed(name="NotPromoted", message=result.promotion.reason)
+    return Completed(name="Promote", message=verdict.summary)
+
+
+_PAST = {
+    VerdictKind.PROMOTE: "promoted",
+    VerdictKind.BLOCK: "blocked",
+    VerdictKind.INCONCLUSIVE: "inconclusive",
+    VerdictKind.INVALID: "invalid",
+}
+
+
+def _logger() -> "logging.Logger | logging.LoggerAdapter[Any]":
+    try:
+        return get_run_logger()
+    except MissingContextError:  # called as `gate_release.fn`, without a server
+        return logging.getLogger(__name__)
