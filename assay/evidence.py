@@ -21,81 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from assay import digests
-from assay.documents import Document, parse_json, read_text, validate
+from assay.documents import parse_json, read_text, validate
 from assay.errors import ArtifactError
 from assay.golden_set import index_row
 from assay.predictions import to_json
 from assay.records import (
-    ArtifactRef,
-    EngineIdentity,
     GoldenCase,
     LatencySample,
     Prediction,
     Probe,
-    Problem,
     Role,
     RunContext,
 )
+from assay.verdict_document import ContextDocument
 
 SUMS = "SHA256SUMS"
-
-
-class _ArtifactRow(Document):
-    model: str
-    version: str
-    digest: str
-
-
-class _EngineRow(Document):
-    backend: str
-    profile: str
-    engine: str
-    version: str
-    image: str
-    arguments: tuple[str, ...]
-    hardware: str
-
-
-class _ProblemRow(Document):
-    where: str
-    reason: str
-    action: str
-
-
-class ContextRow(Document):
-    """`run.json` as it enters."""
-
-    run_id: str
-    who: str | None = None
-    started_at: str | None = None
-    finished_at: str | None = None
-    candidate: _ArtifactRow | None = None
-    production: _ArtifactRow | None = None
-    digests: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
-    engine: _EngineRow | None = None
-    tools: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
-    problems: tuple[_ProblemRow, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def to_context(self) -> RunContext:
-        """Returns the row as a record."""
-
-        def ref(row: _ArtifactRow | None) -> ArtifactRef | None:
-            return None if row is None else ArtifactRef(**row.model_dump())
-
-        return RunContext(
-            run_id=self.run_id,
-            who=self.who,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            candidate=ref(self.candidate),
-            production=ref(self.production),
-            digests=dict(self.digests),
-            engine=None if self.engine is None else EngineIdentity(**self.engine.model_dump()),
-            tools=dict(self.tools),
-            problems=tuple(Problem(**row.model_dump()) for row in self.problems),
-            notes=self.notes,
-        )
 
 
 def context_to_json(context: RunContext) -> dict[str, Any]:
@@ -112,7 +52,7 @@ def read_context(path: Path) -> RunContext:
         ConfigError: the file is missing or not a run's context.
     """
     value = parse_json(read_text(path), str(path))
-    return validate(value, ContextRow, str(path)).to_context()
+    return validate(value, ContextDocument, str(path)).to_record()
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

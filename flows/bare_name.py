@@ -30,8 +30,6 @@ def completed(arguments: list[str]) -> list[str]:
         if tuple(arguments[position : position + 2]) == RUN:
             name = arguments[position + 2]
             if name and "/" not in name and not name.startswith("-"):
-                return [
-                    *arguments[: position + 2], f"{name}/{name}", *arguments[position + 3 :]
-                ]
+                return [*arguments[: position + 2], f"{name}/{name}", *arguments[position + 3 :]]
             break
     return arguments

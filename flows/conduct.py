@@ -25,8 +25,7 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-from assay import digests, evidence
-from assay import verdict as verdicts
+from assay import digests, evidence, refusal
 from assay.errors import ArtifactError, ConfigError, InfrastructureError
 from assay.golden_set import GoldenSet
 from assay.ports import (
@@ -50,8 +49,9 @@ from assay.records import (
     Role,
     RunContext,
     Verdict,
-    VerdictKind,
 )
+from assay.verdict import may_move_alias, verdict_bytes
+from assay.verdict_document import verdict_from_json
 from evaluators.judgement import Judgement, RawAnswers, judge
 from flows.measure import Measured, Measurement, Subject
 from flows.request import Documents, GateRequest, load_documents
@@ -370,7 +370,7 @@ class _Gate:
             return None
         run, document = found
         self.progress(f"nothing has changed since run {run}: its verdict stands")
-        verdict = verdicts.verdict_from_json(document, f"MLflow run {run}: verdict.json")
+        verdict = verdict_from_json(document, f"MLflow run {run}: verdict.json")
         folder = self.settings.reports / verdict.context.run_id
         return GateResult(
             verdict=verdict, evidence_dir=folder, recorded_as=run, promotion=None, reused=True
@@ -429,11 +429,11 @@ class _Gate:
 
     def _unmeasured(self, problem: Problem) -> Judgement:
         self.context = replace(self.context, problems=(problem,), finished_at=_iso(self.now()))
-        return Judgement(verdict=verdicts.unmeasured(self.context), tables={})
+        return Judgement(verdict=refusal.unmeasured(self.context), tables={})
 
     def _rejected(self, error: ArtifactError) -> Judgement:
         self.context = replace(self.context, finished_at=_iso(self.now()))
-        return Judgement(verdict=verdicts.rejected(self.context, str(error)), tables={})
+        return Judgement(verdict=refusal.rejected(self.context, str(error)), tables={})
 
     # --- afterwards -----------------------------------------------------------------------------
 
@@ -478,7 +478,7 @@ class _Gate:
                     probe_answers=answers.probe_answers,
                     latency=answers.latency,
                 )
-        (self.folder / "verdict.json").write_bytes(verdicts.verdict_bytes(judgement.verdict))
+        (self.folder / "verdict.json").write_bytes(verdict_bytes(judgement.verdict))
         evidence.write_json(self.folder / "timings.json", self.steps.timings_s)
         from assay.report import write_report  # plots are slow to import
 
@@ -512,7 +512,7 @@ class _Gate:
         self, verdict: Verdict, baseline: _Baseline, recorded_as: str
     ) -> PromotionOutcome | None:
         candidate = self.context.candidate
-        if verdict.verdict is not VerdictKind.PROMOTE or candidate is None:
+        if not may_move_alias(verdict) or candidate is None:
             return None
         allowed = self.documents.policy.backends_that_may_promote
         if self.ports.backend not in allowed:
