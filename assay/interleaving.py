@@ -76,7 +76,7 @@ def interleaved_load(
     zero_s, cpu_zero_s = time.monotonic(), time.process_time()
     for block in range(blocks):
         roles = list(endpoints)
-        rng.shuffle(roles)  # type: ignore[arg-type]
+        rng.shuffle(roles)
         for role in roles:
             taken = client.load(
                 endpoints[role], draws[block], limits,
