@@ -1,0 +1,338 @@
+"""Build the demonstration models: text, tokenizer, training, four-bit checkpoints.
+
+    python examples/emotion/build.py --out DIR [--versions 1.0.0 1.1.0] [--data FOLDER | --hub NAME]
+
+Runs in the serving environment (torch, transformers). Leaves one folder a version, DIR/<version>/, ready for
+`assay store publish`, and its own notes in DIR/.build/. A version whose inputs (recipe, grammars, code,
+libraries) and files are what they were at the last build is left alone. With --data it trains on
+*_train.jsonl and *_dev.jsonl files (rows with id, text, label, lang); with --hub on a data set of the
+Hugging Face hub, written into such files first by export_hub.py in the gate's environment.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+
+import checkpoint
+from generate_training import Row, generate, write_rows
+from measure import read_rows, score
+from recipe import Recipe, Relabel, Version, load_recipe
+from scaling import observe, scale_in_place
+from train import Example, encode, make_deterministic, new_model, train
+from vocabulary import learn_tokenizer
+
+HERE = Path(__file__).resolve().parent
+# What a checkpoint's bytes depend on; the other files here only measure or check.
+CODE = (
+    "awq.py", "build.py", "checkpoint.py", "generate_training.py", "noise.py", "recipe.py",
+    "scaling.py", "train.py", "vocabulary.py",
+)  # fmt: skip
+CALIBRATION_PROMPTS = 256
+ROW_FIELDS = ("id", "text", "label", "lang")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """The rows to train on for each share that a version asks for, and the held-out rows."""
+
+    training: dict[float, list[dict[str, str]]]
+    held_out: list[dict[str, str]]
+    source: str
+
+    @property
+    def labels(self) -> list[str]:
+        """All labels, in alphabetical order."""
+        return sorted({row["label"] for row in self.held_out})
+
+
+def say(line: str) -> None:
+    """Print a line of progress at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def corpus_from_grammars(recipe: Recipe, grammar: Path) -> Corpus:
+    """Expand the grammars for each share that the recipe's versions ask for."""
+    training, held_out = {}, []
+    for share in sorted({version.share for version in recipe.versions.values()} | {1.0}):
+        rows, held_out = generate(recipe, grammar, share)
+        training[share] = _plain(rows)
+    return Corpus(training=training, held_out=_plain(held_out), source="hand-written grammars")
+
+
+def _plain(rows: Iterable[Row]) -> list[dict[str, str]]:
+    return [{field: getattr(row, field) for field in ROW_FIELDS} for row in rows]
+
+
+def corpus_from_files(recipe: Recipe, folder: Path) -> Corpus:
+    """Read labelled files; a share is that part of the rows, in an order fixed by the seed.
+
+    Raises:
+        ValueError: The folder lacks the files, or a row lacks a field.
+    """
+    parts = []
+    for end in ("train", "dev"):
+        files = sorted(folder.glob(f"*_{end}.jsonl"))
+        if len(files) != 1:
+            raise ValueError(f"{folder}: found {len(files)} files *_{end}.jsonl; expected exactly one")
+        rows = read_rows(files[0])
+        for number, row in enumerate(rows, 1):
+            if missing := [field for field in ROW_FIELDS if not row.get(field)]:
+                raise ValueError(f"{files[0]}:{number}: no {missing}; expected {ROW_FIELDS}")
+        parts.append([{field: row[field] for field in ROW_FIELDS} for row in rows])
+    rows, held_out = parts
+    random.Random(recipe.seed).shuffle(rows)
+    shares = {version.share for version in recipe.versions.values()} | {1.0}
+    return Corpus(
+        training={share: rows[: round(len(rows) * share)] for share in shares},
+        held_out=held_out,
+        source=f"files {folder.name}",
+    )
+
+
+def relabelled(
+    rows: Sequence[dict[str, str]], rule: Relabel | None, seed: int
+) -> list[dict[str, str]]:
+    """Return `rows` with the rule's share of its label's rows given one of its other labels."""
+    if rule is None:
+        return list(rows)
+    rng = random.Random(seed)
+    return [
+        row | {"label": rng.choice(rule.to)}
+        if row["label"] == rule.label and rng.random() < rule.share
+        else row
+        for row in rows
+    ]
+
+
+class Builder:
+    """Builds the versions of one recipe in one folder, each from what it needs."""
+
+    def __init__(self, recipe: Recipe, corpus: Corpus, out: Path, key: str) -> None:
+        self._recipe = recipe
+        self._corpus = corpus
+        self._out = out
+        self._notes = out / ".build"
+        self._key = key
+        self._tokenizer: PreTrainedTokenizerFast | None = None
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer that all versions share, learnt from the whole training text."""
+        if self._tokenizer is None:
+            texts = [row["text"] for row in self._corpus.training[1.0]]
+            settings = self._recipe.tokenizer
+            self._tokenizer = learn_tokenizer(
+                texts, self._corpus.labels, settings.vocab_size, settings.min_frequency
+            )
+        return self._tokenizer
+
+    def build(self, name: str) -> bool:
+        """Build version `name` unless it stands there unchanged.
+
+        Returns:
+            Whether it was built.
+        """
+        folder, note = self._out / name, self._notes / f"{name}.json"
+        version = self._recipe.versions[name]
+        stamp = hashlib.sha256(f"{self._key} {name}".encode()).hexdigest()
+        if note.exists() and self._weights(name).exists() == (version.schedule is not None):
+            known = json.loads(note.read_text("utf-8"))
+            if known == {"stamp": stamp, "files": _digests(folder)}:
+                return False
+        for earlier in (version.starts_from, version.copy_of):
+            if earlier is not None:
+                self.build(earlier)
+        started = time.monotonic()
+        staging = self._notes / f"{name}.partial"
+        shutil.rmtree(staging, ignore_errors=True)
+        note.unlink(missing_ok=True)
+        source = name if version.copy_of is None else version.copy_of
+        if version.schedule is not None:
+            self._train(name, version)
+        self._write(staging, name, source)
+        shutil.rmtree(folder, ignore_errors=True)
+        staging.rename(folder)
+        note.write_text(json.dumps({"stamp": stamp, "files": _digests(folder)}, indent=2), "utf-8")
+        say(f"{name}: built in {time.monotonic() - started:.0f} s")
+        return True
+
+    def _weights(self, name: str) -> Path:
+        return self._notes / f"{name}.safetensors"
+
+    def _rows(self, version: Version) -> list[dict[str, str]]:
+        return relabelled(
+            self._corpus.training[version.share], version.relabel, self._recipe.seed
+        )
+
+    def _model(self, name: str) -> Qwen2ForCausalLM:
+        """Return version `name` as it was trained, before quantisation."""
+        model = new_model(self._recipe.architecture, self.tokenizer, self._recipe.seed)
+        model.load_state_dict(load_file(self._weights(name)), strict=False)
+        model.tie_weights()
+        return model.eval()
+
+    def _train(self, name: str, version: Version) -> None:
+        if version.schedule is None:
+            raise ValueError(f"version {name} has no schedule")
+        model = (
+            self._model(version.starts_from)
+            if version.starts_from
+            else new_model(self._recipe.architecture, self.tokenizer, self._recipe.seed)
+        )
+        rows = self._rows(version)
+        say(f"{name}: training on {len(rows)} rows")
+        examples = encode(rows, self.tokenizer)
+        train(
+            model, examples, self.tokenizer, version.schedule, self._recipe.seed,
+            lambda line: say(f"{name}: {line}"),
+        )  # fmt: skip
+        state = {key: value for key, value in model.state_dict().items() if key != "lm_head.weight"}
+        save_file(state, self._weights(name))
+
+    def _write(self, folder: Path, name: str, source: str) -> None:
+        """Quantise what was trained as `source` and write it as version `name`."""
+        make_deterministic(self._recipe.seed)
+        model = self._model(source)
+        rows = self._rows(self._recipe.versions[source])
+        held_out = encode(self._corpus.held_out, self.tokenizer)
+        before = score(model, self.tokenizer, held_out, self._corpus.labels)
+        sample = random.Random(self._recipe.seed).sample(rows, min(CALIBRATION_PROMPTS, len(rows)))
+        inputs = scale_in_place(model, observe(model, encode(sample, self.tokenizer)))
+        packed = checkpoint.quantise_model(model, inputs)
+        rest = self._model(source)
+        rest.load_state_dict(model.state_dict())
+        checkpoint.load_dequantised(rest, packed)
+        after = score(rest.bfloat16(), self.tokenizer, held_out, self._corpus.labels)
+        say(f"{name}: held-out macro-F1 {before['macro']:.3f}, quantised {after['macro']:.3f}")
+        identity = self._identity(name, source, len(rows), {"held_out": after})
+        checkpoint.write(folder, model, self.tokenizer, packed, identity)
+
+    def _identity(
+        self, name: str, source: str, rows: int, metrics: dict[str, object]
+    ) -> checkpoint.Identity:
+        version = self._recipe.versions[name]
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH", self._recipe.source_date_epoch))
+        date, moment = checkpoint.date_and_time(epoch)
+        base = self._recipe.versions[source].starts_from
+        return checkpoint.Identity(
+            model_name=self._recipe.model_name,
+            version=name,
+            base_model=f"{self._recipe.model_name} {base}" if base else "none (trained from scratch)",
+            training_date=date,
+            created_at=moment,
+            git_commit=_git_commit(),
+            licence=self._recipe.licence,
+            description=version.description,
+            training_data={"source": self._corpus.source, "rows": rows},
+            metrics=metrics,
+        )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in `folder`; empty where there is no such folder."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*"))
+    }
+
+
+def _git_commit() -> str | None:
+    """Return the commit that last changed this example, or None outside a Git work tree."""
+    command = ["git", "-C", str(HERE), "log", "-1", "--format=%H", "--", *CODE, "*.yaml", "grammar"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def input_key(recipe: Path, texts: Sequence[Path]) -> str:
+    """Return a digest of everything a build's bytes depend on."""
+    digest = hashlib.sha256()
+    for path in (recipe, *(HERE / name for name in CODE), *sorted(texts)):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    libraries = [m.__version__ for m in (torch, transformers, tokenizers, safetensors)]
+    for part in (*libraries, platform.machine(), os.environ.get("SOURCE_DATE_EPOCH", "")):
+        digest.update(str(part).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def fetch_from_hub(name: str, out: Path, gate_python: Path) -> Path:
+    """Write data set `name` of the hub into files, in the gate's environment; return their folder."""
+    folder = out / ".build" / "hub" / name.replace("/", "--")
+    command = [str(gate_python), str(HERE / "export_hub.py"), "--hub", name, "--out", str(folder)]
+    done = subprocess.run(command, check=False)
+    if done.returncode:
+        raise ValueError(f"{' '.join(command)}: exit code {done.returncode}; see its message above")
+    return folder
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", required=True, type=Path, help="folder for the versions")
+    parser.add_argument("--versions", nargs="+", help="default: all of the recipe's")
+    parser.add_argument("--recipe", type=Path, help="default: recipe.yaml, or recipe-data.yaml with data")
+    parser.add_argument("--grammar", type=Path, default=HERE / "grammar")
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("--data", type=Path, help="folder with *_train.jsonl and *_dev.jsonl")
+    data.add_argument("--hub", help="name of a data set on the Hugging Face hub")
+    parser.add_argument(
+        "--gate-python", type=Path, default=HERE.parents[1] / ".venv" / "bin" / "python",
+        help="the gate environment's Python, for --hub",
+    )  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Build what the command line asks for."""
+    out: Path = arguments.out
+    (out / ".build").mkdir(parents=True, exist_ok=True)
+    data = fetch_from_hub(arguments.hub, out, arguments.gate_python) if arguments.hub else arguments.data
+    path = arguments.recipe or HERE / ("recipe-data.yaml" if data else "recipe.yaml")
+    recipe = load_recipe(path)
+    if unknown := set(arguments.versions or ()) - set(recipe.versions):
+        raise ValueError(f"{path}: no version {sorted(unknown)}; expected of {list(recipe.versions)}")
+    if data:
+        corpus, texts = corpus_from_files(recipe, data), sorted(data.glob("*.jsonl"))
+    else:
+        corpus = corpus_from_grammars(recipe, arguments.grammar)
+        texts = sorted(arguments.grammar.glob("*.yaml"))
+        fields = [Row(**row) for row in corpus.training[1.0]]
+        write_rows(out / ".build" / "text" / "train.jsonl", fields)
+    builder = Builder(recipe, corpus, out, input_key(path, texts))
+    started = time.monotonic()
+    names = arguments.versions or list(recipe.versions)
+    built = [name for name in names if builder.build(name)]
+    kept = [name for name in names if name not in built]
+    say(f"built {built or 'nothing'}, unchanged {kept or 'none'}, {time.monotonic() - started:.0f} s")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build, and turn bad input into a message and exit code 2."""
+    try:
+        run(_arguments(argv))
+    except (OSError, ValueError) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
