@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
+from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
@@ -18,6 +19,7 @@ from prefect.artifacts import (
     create_progress_artifact,
     update_progress_artifact,
 )
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.events import emit_event
 from prefect.exceptions import MissingContextError
@@ -55,24 +57,25 @@ class PrefectSteps:
     def __init__(self) -> None:
         self.timings_s: dict[str, float] = {}
         self._done = 0
-        self._progress = create_progress_artifact(
+        artifact = create_progress_artifact(
             progress=0.0, key="gate-progress", description="Steps of the gate that are done."
         )
+        self._progress = cast(UUID, artifact)  # a coroutine only when called from async code
 
     def run(self, name: str, action: Callable[[], T], *, retries: int = 0) -> T:
         """Runs `action` as a task of that name."""
         started = time.monotonic()
         try:
-            return task(
-                action,
+            step = task(
                 name=name,
                 task_run_name=name,
                 retries=retries,
-                retry_delay_seconds=[2.0 * 2**n for n in range(retries)] or None,
-                retry_condition_fn=_only_infrastructure if retries else None,
-                cache_policy=None,
+                retry_delay_seconds=[2.0 * 2**n for n in range(retries)],
+                retry_condition_fn=_only_infrastructure,
+                cache_policy=NO_CACHE,
                 persist_result=False,
-            )()
+            )(action)
+            return step()
         finally:
             elapsed = time.monotonic() - started
             self.timings_s[name] = self.timings_s.get(name, 0.0) + elapsed

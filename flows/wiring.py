@@ -1,13 +1,19 @@
 """From settings to adapters: the only place that picks an implementation."""
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from assay.errors import ConfigError
-from assay.ports import ChatClient, ModelServer
+from assay.ports import ArtifactStore, ChatClient, ModelServer
 from assay.serving_profile import load_serving
 from flows.conduct import Ports
 from flows.request import BackendName, GateRequest
 from flows.settings import Settings
+
+LOCAL_BACKENDS: tuple[BackendName, ...] = ("docker", "process")
 
 
 def wire(request: GateRequest, settings: Settings) -> Ports:
@@ -18,13 +24,11 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
     """
     from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.adapters.registry_mlflow import MlflowRegistry
-    from assay.adapters.store_fsspec import FsspecStore
     from assay.adapters.validator_gx import GxValidator
-    from assay.trust import TrustedKeys
 
     backend = request.backend or default_backend(request)
     return Ports(
-        store=FsspecStore(settings.store, TrustedKeys.load(settings.trust)),
+        store=store_for(settings),
         server=server_for(backend),
         backend=backend,
         client=client_for(backend),
@@ -32,6 +36,41 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
         validator=GxValidator(),
         registry=MlflowRegistry(settings.tracking_uri, settings.locks),
     )
+
+
+def store_for(settings: Settings) -> ArtifactStore:
+    """Returns the trusted store, with the keys pinned in the trust file.
+
+    Raises:
+        ConfigError: the trust file is missing or wrong.
+    """
+    from assay.adapters.store_fsspec import FsspecStore
+    from assay.trust import TrustedKeys
+
+    return FsspecStore(settings.store, TrustedKeys.load(settings.trust))
+
+
+def reap_everything(settings: Settings) -> Sequence[str]:
+    """Removes what dead gates left: engines of every back end, and staged copies.
+
+    Returns a sentence for each thing removed. Nothing of a gate that still runs is touched: a gate
+    holds the lock that this function needs.
+    """
+    lines: list[str] = []
+    settings.locks.mkdir(parents=True, exist_ok=True)
+    for backend in LOCAL_BACKENDS:
+        try:
+            lines += server_for(backend).reap()
+        except ConfigError as error:
+            lines.append(f"{backend}: not looked at ({error})")
+    try:
+        with FileLock(settings.locks / "engine.lock", timeout=0):
+            for folder in sorted(settings.staging.glob("*")):
+                shutil.rmtree(folder, ignore_errors=True)
+                lines.append(f"removed the staged copy {folder.name}")
+    except Timeout:
+        lines.append("a gate is running: staged copies were left alone")
+    return lines
 
 
 def server_for(backend: BackendName) -> ModelServer:
@@ -56,12 +95,12 @@ def server_for(backend: BackendName) -> ModelServer:
 def client_for(backend: BackendName) -> ChatClient:
     """Returns the client of a back end: lean for our own engines, openai's for endpoints."""
     if backend == "endpoint":
-        from assay.adapters.chat_openai import OpenAIChatClient
+        from assay.adapters.chat_openai import OpenAIChat
 
-        return OpenAIChatClient()
-    from assay.adapters.chat_aiohttp import AiohttpChatClient
+        return OpenAIChat()
+    from assay.adapters.chat_aiohttp import AiohttpChat
 
-    return AiohttpChatClient()
+    return AiohttpChat()
 
 
 def default_backend(request: GateRequest) -> BackendName:

@@ -1,0 +1,103 @@
+"""`assay gate`, and the commands about this machine: `reap` and `doctor`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from assay.cli.output import TimedProgress, print_json, print_verdict, say, terminable
+
+Backend = Literal["docker", "process", "endpoint", "kubernetes"]
+
+
+def gate(
+    model: Annotated[str, typer.Argument(help="The model's name in the trusted store.")],
+    version: Annotated[str, typer.Argument(help="The candidate's version.")],
+    policy: Annotated[Path, typer.Option(help="The thresholds.")] = Path("policy.yaml"),
+    task: Annotated[Path, typer.Option(help="What the model is asked.")] = Path("task.yaml"),
+    serving: Annotated[Path, typer.Option(help="How vLLM is started.")] = Path("serving.yaml"),
+    profile: Annotated[
+        Literal["cpu", "gpu"], typer.Option(help="The profile of serving.yaml.")
+    ] = "cpu",
+    backend: Annotated[
+        Backend | None,
+        typer.Option(help="Where the engine runs. Default: docker where it can, else process."),
+    ] = None,
+    candidate_url: Annotated[
+        str | None, typer.Option(help="With --backend endpoint: the candidate's server.")
+    ] = None,
+    production_url: Annotated[
+        str | None, typer.Option(help="With --backend endpoint: production's server.")
+    ] = None,
+    golden: Annotated[
+        str | None, typer.Option(help="Git revision or file. Default: the working tree's.")
+    ] = None,
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the evidence. Default: one a run.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
+) -> None:
+    """Judges a version against production, and promotes or blocks it.
+
+    Example: assay gate emotion-demo 1.1.0 --backend process
+    """
+    from flows.conduct import conduct
+    from flows.request import GateRequest
+    from flows.settings import from_environment
+    from flows.steps import PlainSteps
+    from flows.wiring import wire
+
+    request = GateRequest(
+        model=model,
+        version=version,
+        policy=policy,
+        task=task,
+        serving=serving,
+        profile=profile,
+        backend=backend,
+        candidate_url=candidate_url,
+        production_url=production_url,
+        golden=golden,
+        report_dir=report_dir,
+    )
+    settings, progress = from_environment(), TimedProgress()
+    with terminable():
+        result = conduct(
+            request,
+            settings=settings,
+            ports=wire(request, settings),
+            steps=PlainSteps(progress),
+            progress=progress,
+        )
+    print_verdict(result.verdict, as_json=as_json)
+    say(f"evidence: {result.evidence_dir}")
+    say(f"report:   {result.evidence_dir / 'report.html'}")
+    if result.promotion is not None:
+        say(f"alias:    {result.promotion.reason}")
+    raise typer.Exit(result.verdict.verdict.exit_code)
+
+
+def reap() -> None:
+    """Removes engines, sockets and staged copies that dead gates left behind."""
+    from flows.settings import from_environment
+    from flows.wiring import reap_everything
+
+    for line in reap_everything(from_environment()):
+        say(line)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Says what this machine lacks for which part of Assay, and the command that mends it."""
+    from flows.doctor import examine
+
+    checks = examine()
+    if as_json:
+        print_json([{"what": c.what, "found": c.found, "mend": c.mend} for c in checks])
+    else:
+        for check in checks:
+            sign = "✓" if check.mend is None else "✗"
+            print(
+                f"{sign} {check.what}: {check.found}" + (f" → {check.mend}" if check.mend else "")
+            )

@@ -1,0 +1,172 @@
+"""Verdicts from files alone: replay, proof and self-test, without a server.
+
+Decides which files make up a judgement and what "the same verdict" means (the same bytes); the
+judgement itself is `evaluators.judgement`. A golden or predictions file that is not one makes the
+verdict `invalid`, with the place and the fault as its problem.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assay import evidence, refusal
+from assay.documents import parse_json, read_text
+from assay.errors import ArtifactError, ConfigError
+from assay.golden_set import load_golden, load_probes
+from assay.policy import load_policy
+from assay.predictions import read_latency, read_predictions
+from assay.records import Problem, Role, RunContext, Verdict, VerdictKind
+from assay.task import Task, load_task
+from assay.verdict import verdict_bytes
+from assay.verdict_document import verdict_from_json
+from evaluators import registry
+from evaluators.judgement import Judgement, RawAnswers, judge
+from flows.conduct import tool_versions
+
+ModelFiles = tuple[Path | None, Path | None, Path | None]
+"""One model's predictions, probe answers and latency samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The files of one judgement; the names are those of the command line's flags."""
+
+    golden: Path
+    policy: Path
+    task: Path
+    candidate: ModelFiles
+    production: ModelFiles = (None, None, None)
+    probes: Path | None = None
+    context: Path | None = None
+
+
+def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
+    """Judges stored predictions.
+
+    Args:
+        files: what to judge.
+        only: names of the evaluators to judge; empty for all of the policy's.
+
+    Raises:
+        ConfigError: the policy, the task or the context is wrong, or `only` names an evaluator that
+            the policy does not.
+    """
+    policy, task = load_policy(files.policy), load_task(files.task)
+    registry.build(policy, task, only=tuple(only))
+    context = _context(files)
+    try:
+        golden = load_golden(files.golden, task.labels)
+        probes = load_probes(files.probes) if files.probes else ()
+        candidate = _answers(files.candidate)
+        production = None if files.production[0] is None else _answers(files.production)
+    except ConfigError as error:
+        problem = Problem(
+            where="input files", reason=str(error), action="Correct the file, then judge again."
+        )
+        return Judgement(
+            verdict=refusal.unmeasured(replace(context, problems=(problem,))), tables={}
+        )
+    return judge(
+        golden=golden,
+        probes=probes,
+        task=task,
+        policy=policy,
+        candidate=candidate,
+        production=production,
+        context=context,
+        only=tuple(only),
+    )
+
+
+def verify_evidence(folder: Path) -> Verdict:
+    """Proves that an evidence folder is unaltered and that its verdict follows from it.
+
+    Raises:
+        ArtifactError: a file was changed since it was sealed, or the verdict does not follow.
+        ConfigError: the folder is not a finished evidence folder.
+    """
+    evidence.check_seal(folder)
+    stored = (folder / "verdict.json").read_bytes()
+    verdict = verdict_from_json(
+        parse_json(read_text(folder / "verdict.json"), str(folder / "verdict.json"))
+    )
+    derived = rederive(folder, verdict).verdict
+    if verdict_bytes(derived) != stored:
+        raise ArtifactError(
+            f"{folder}: the stored verdict {verdict.verdict.value!r} does not follow from the "
+            f"evidence, which gives {derived.verdict.value!r} (judged with "
+            f"{_versions(tool_versions())}, stored with {_versions(verdict.context.tools)}); "
+            "judge with the stored versions before you conclude that it was altered"
+        )
+    return verdict
+
+
+def rederive(folder: Path, stored: Verdict) -> Judgement:
+    """Judges an evidence folder anew; `stored` tells a refused artifact from a measured one."""
+    if (folder / Role.CANDIDATE.value / "predictions.jsonl").exists():
+        return judge_files(evidence_files(folder), stored.only)
+    context = evidence.read_context(folder / "run.json")
+    if stored.verdict is VerdictKind.BLOCK and stored.findings:
+        return Judgement(verdict=refusal.rejected(context, stored.findings[0].reason), tables={})
+    return Judgement(verdict=refusal.unmeasured(context), tables={})
+
+
+def evidence_files(folder: Path) -> Files:
+    """Returns the files of a judgement as an evidence folder holds them."""
+
+    def model(role: Role) -> ModelFiles:
+        names = ("predictions.jsonl", "probe_answers.jsonl", "latency.jsonl")
+        found = [folder / role.value / name for name in names]
+        return tuple(path if path.exists() else None for path in found)  # type: ignore[return-value]
+
+    probes = folder / "probes_index.jsonl"
+    return Files(
+        golden=folder / "golden_index.jsonl",
+        policy=folder / "policy.yaml",
+        task=folder / "task.yaml",
+        candidate=model(Role.CANDIDATE),
+        production=model(Role.PRODUCTION),
+        probes=probes if probes.exists() else None,
+        context=folder / "run.json",
+    )
+
+
+def run_selftest(
+    *, golden: Path, production: Path, policy: Path, task: Path
+) -> tuple[list[str], bool]:
+    """Judges known mutants of production's own predictions.
+
+    Returns:
+        One line a mutant, and whether the gate was right about every one.
+    """
+    from evaluators.selftest import selftest
+
+    asked: Task = load_task(task)
+    outcomes = selftest(
+        golden=load_golden(golden, asked.labels),
+        task=asked,
+        policy=load_policy(policy),
+        production=RawAnswers(predictions=read_predictions(production)),
+    )
+    lines = [outcome.sentence for outcome in outcomes]
+    return lines, all(outcome.sound for outcome in outcomes)
+
+
+def _answers(files: ModelFiles) -> RawAnswers:
+    predictions, probe_answers, latency = files
+    return RawAnswers(
+        predictions=read_predictions(predictions) if predictions else (),
+        probe_answers=read_predictions(probe_answers) if probe_answers else (),
+        latency=read_latency(latency) if latency else (),
+    )
+
+
+def _context(files: Files) -> RunContext:
+    if files.context is not None:
+        return evidence.read_context(files.context)
+    return RunContext(run_id="judge", tools=tool_versions())
+
+
+def _versions(tools: object) -> str:
+    named = dict(tools) if isinstance(tools, dict) else {}
+    return ", ".join(f"{name} {version}" for name, version in sorted(named.items())) or "none named"
