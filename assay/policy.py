@@ -22,6 +22,7 @@ class Policy(Document):
     alpha: float = Field(default=0.05, gt=0.0, lt=0.5)
     first_release: Literal["refuse", "allow"] = "refuse"
     stratum: Literal["core", "hitl"] = "core"
+    max_unanswered_rate: float = Field(default=0.001, ge=0.0, lt=0.5)
     replicates: int = Field(default=10_000, ge=999, le=1_000_000)
     backends_that_may_promote: tuple[Backend, ...] = ("docker", "kubernetes")
     evaluators: dict[str, dict[str, Any]] = Field(min_length=1)

@@ -88,6 +88,14 @@ class Evaluator(ABC):
         """The policy key and metric prefix: the name of the file it is written in."""
         return type(self).__module__.rpartition(".")[2]
 
+    def check(self, task: Task) -> None:
+        """Refuses options that do not fit the task, such as the name of a class it does not have.
+
+        Raises:
+            ConfigError: what was found, what was expected.
+        """
+        return None
+
     @abstractmethod
     def evaluate(self, inputs: Inputs) -> Evaluation:
         """Judges the candidate's answers against production's and the policy.

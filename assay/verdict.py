@@ -1,0 +1,194 @@
+"""The verdict: four possible answers, one sentence, the next steps, and its bytes.
+
+Decides how findings and problems become `promote`, `block`, `inconclusive` or `invalid`, and how a
+verdict is written and read. It does not measure (the evaluators do) and moves nothing.
+
+::
+
+    a problem, or a failed self-test      → invalid        nothing was learnt
+    a gating finding failed               → block          shown to be worse, or a limit is broken
+    a gating finding undecided, or none   → inconclusive   not shown either way
+    every gating finding passed           → promote        shown to be as good, within the margins
+
+All gating findings must pass, so none is corrected for their number (intersection-union test).
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from assay.records import (
+    ArtifactRef,
+    Finding,
+    FindingStatus,
+    Problem,
+    RunContext,
+    Verdict,
+    VerdictKind,
+)
+
+DECIMALS = 6
+"""Numbers in a written verdict are rounded to this many decimals; decisions use the exact ones."""
+
+_SELF_TEST = "self_test"
+
+
+def decide(findings: Sequence[Finding], problems: Sequence[Problem]) -> VerdictKind:
+    """Returns the verdict that findings and problems add up to.
+
+    Args:
+        findings: of every evaluator; those with `gating=False` only inform.
+        problems: what kept the gate from measuring.
+    """
+    gating = [finding for finding in findings if finding.gating]
+    if problems or any(
+        f.kind == _SELF_TEST and f.status is not FindingStatus.PASSED for f in gating
+    ):
+        return VerdictKind.INVALID
+    if any(finding.status is FindingStatus.FAILED for finding in gating):
+        return VerdictKind.BLOCK
+    if not gating or any(finding.status is FindingStatus.UNDECIDED for finding in gating):
+        return VerdictKind.INCONCLUSIVE
+    return VerdictKind.PROMOTE
+
+
+def may_move_alias(verdict: Verdict) -> bool:
+    """Whether this verdict is one that may move `production`: promote, from all evaluators."""
+    return verdict.verdict is VerdictKind.PROMOTE and not verdict.only
+
+
+def summarise(
+    kind: VerdictKind,
+    findings: Sequence[Finding],
+    problems: Sequence[Problem],
+    context: RunContext,
+    only: Sequence[str] = (),
+) -> str:
+    """Returns the verdict in a sentence or two."""
+    candidate = _name(context.candidate, "the candidate")
+    production = _name(context.production, "production")
+    gating = [finding for finding in findings if finding.gating]
+    failed = [f for f in gating if f.status is FindingStatus.FAILED]
+    undecided = [f for f in gating if f.status is FindingStatus.UNDECIDED]
+    if kind is VerdictKind.INVALID:
+        first = problems[0].reason if problems else _first_self_test(gating)
+        text = f"The gate could not judge {candidate}: {first}"
+    elif kind is VerdictKind.BLOCK:
+        text = f"{_capital(candidate)} must not replace {production}: {failed[0].reason}"
+        text += _others(failed[1:], "also failed")
+    elif kind is VerdictKind.INCONCLUSIVE:
+        text = f"It is not shown that {candidate} is as good as {production}: "
+        text += undecided[0].reason if undecided else "no check was made."
+        text += _others(undecided[1:], "are undecided too")
+    else:
+        text = f"{_capital(candidate)} may replace {production}: all {len(gating)} checks passed."
+    if only:
+        text += f" Only {', '.join(only)} was judged, so this verdict may not move an alias."
+    return text
+
+
+def next_steps(
+    kind: VerdictKind,
+    findings: Sequence[Finding],
+    problems: Sequence[Problem],
+    only: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Returns what a release manager can do now, most useful first, each sentence once."""
+    steps: list[str] = []
+    gating = [finding for finding in findings if finding.gating]
+    if kind is VerdictKind.INVALID:
+        steps += [problem.action[:1].upper() + problem.action[1:] for problem in problems]
+        steps.append("Run the gate again: an invalid run may be repeated with nothing changed.")
+    if kind is VerdictKind.BLOCK:
+        failed = [f for f in gating if f.status is FindingStatus.FAILED]
+        steps += [f"Mend {_subject(f)}, and publish the model as a new version." for f in failed]
+    if kind is VerdictKind.INCONCLUSIVE:
+        undecided = [f for f in gating if f.status is FindingStatus.UNDECIDED]
+        steps += [_settle(finding) for finding in undecided]
+        steps.append(
+            "Running the same gate again gives the same answer: add cases in a new golden version, "
+            "or publish a new candidate."
+        )
+    if only:
+        steps.append("Run the gate without --only for a verdict that may move an alias.")
+    if kind is VerdictKind.PROMOTE and not only:
+        steps.append("Nothing is left to do: the alias `production` may move to this version.")
+    return tuple(dict.fromkeys(steps))
+
+
+def _settle(finding: Finding) -> str:
+    if finding.needed is None:
+        return f"Settle {_subject(finding)}: {finding.reason}"
+    noun = "case" if finding.needed == 1 else "cases"
+    what = f"{noun} of `{finding.label}`" if finding.label else noun
+    against = f" at the margin {finding.margin:g}" if finding.margin is not None else ""
+    if finding.kind != "non_inferiority":
+        against = f" against its limit {finding.margin:g}" if finding.margin is not None else ""
+    return f"{finding.needed} more {what} would settle {_subject(finding)}{against}."
+
+
+def _subject(finding: Finding) -> str:
+    if finding.label:
+        return f"`{finding.label}` ({finding.metric})"
+    return f"{finding.metric}" + (f" on {finding.slice}" if finding.slice else "")
+
+
+def _others(findings: Sequence[Finding], verb: str) -> str:
+    if not findings:
+        return ""
+    names = list(dict.fromkeys(f"`{finding.metric}`" for finding in findings))
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f" ({shown} {verb}.)"
+
+
+def _first_self_test(gating: Sequence[Finding]) -> str:
+    tests = (f for f in gating if f.kind == _SELF_TEST and f.status is not FindingStatus.PASSED)
+    return next(tests).reason
+
+
+def _name(ref: ArtifactRef | None, otherwise: str) -> str:
+    return otherwise if ref is None else f"{ref.model} {ref.version}"
+
+
+def _capital(text: str) -> str:
+    # A model's own name is never recased.
+    return text[:1].upper() + text[1:] if text.startswith(("the ", "production")) else text
+
+
+def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    """Returns the verdict as the JSON object that `verdict.json` holds.
+
+    Numbers are rounded to `DECIMALS`; a finding's `label` is called `class`; the seed is 16
+    hexadecimal digits, because JSON numbers lose integers above 2^53.
+    """
+    document: dict[str, Any] = {"schema_version": verdict.schema_version}
+    for field in fields(verdict):
+        document[field.name] = _plain(getattr(verdict, field.name))
+    document["seed"] = f"{verdict.seed:016x}"
+    return document
+
+
+def verdict_bytes(verdict: Verdict) -> bytes:
+    """Returns the bytes of `verdict.json`: the same inputs give the same bytes."""
+    text = json.dumps(verdict_to_json(verdict), indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Finding):
+        row = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {"class" if name == "label" else name: item for name, item in row.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float):
+        return round(value, DECIMALS) + 0.0 if math.isfinite(value) else value
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,157 @@
+"""Whether a model's stored answers are the answers to the questions that were asked.
+
+Decides what makes answers unusable (missing, twice, for an unknown case, with a label the task does
+not have, too many errors) and drops nothing silently. A question that got no answer (`error`) is
+unmeasured: neither right nor wrong nor invalid. Up to the policy's share such cases are left out
+for both models; beyond it nothing can be concluded.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from assay import digests
+from assay.golden_set import GoldenSet
+from assay.policy import Policy
+from assay.predictions import final_answers, to_json
+from assay.records import (
+    AnswerStatus,
+    LatencySample,
+    Prediction,
+    Probe,
+    Problem,
+    Role,
+)
+from assay.task import Task
+from evaluators.base import ModelAnswers
+
+_SHOWN = 3
+_AGAIN = "ask the model again, or judge the complete file."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawAnswers:
+    """One model's answers as read from files, in the files' order; nothing is checked yet."""
+
+    predictions: Sequence[Prediction] = ()
+    probe_answers: Sequence[Prediction] = ()
+    latency: Sequence[LatencySample] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedAnswers:
+    """Answers by case, and why they cannot be judged, if they cannot."""
+
+    answers: ModelAnswers
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def check_answers(
+    role: Role,
+    raw: RawAnswers,
+    golden: GoldenSet,
+    probes: tuple[Probe, ...],
+    task: Task,
+    policy: Policy,
+    *,
+    partial: bool,
+) -> CheckedAnswers:
+    """Checks one model's answers against what was asked.
+
+    Args:
+        role: whose answers.
+        raw: as read from files.
+        golden: the cases that must be answered.
+        probes: must be answered if any of them is: no file at all is the evaluators' to judge.
+        task: its labels.
+        policy: how many questions may stay unanswered.
+        partial: whether answers to the golden set may be absent altogether (`--only`).
+    """
+    predictions = final_answers(raw.predictions)
+    probe_answers = final_answers(raw.probe_answers)
+    problems: list[Problem] = []
+    if predictions or not partial:
+        where = f"{role.value} predictions"
+        asked = {case.id for case in golden.cases}
+        problems += _coverage(where, predictions, asked, policy.max_unanswered_rate)
+        problems += _labels(where, predictions, task)
+    if probe_answers:
+        where = f"{role.value} probe answers"
+        asked = {probe.id for probe in probes}
+        problems += _coverage(where, probe_answers, asked, policy.max_unanswered_rate)
+    return CheckedAnswers(
+        answers=ModelAnswers(
+            predictions=_by_case(predictions),
+            probe_answers=_by_case(probe_answers),
+            latency=tuple(raw.latency),
+        ),
+        problems=tuple(problems),
+    )
+
+
+def content_digests(raw: RawAnswers) -> dict[str, str]:
+    """Digests of the files' content: predictions in the order of cases, latency as taken."""
+    found = {}
+    for name, rows in (("predictions", raw.predictions), ("probe_answers", raw.probe_answers)):
+        if rows:
+            found[name] = _digest(sorted(rows, key=lambda row: row.case_id))
+    if raw.latency:
+        found["latency"] = _digest(raw.latency)
+    return found
+
+
+def _digest(rows: Iterable[Prediction | LatencySample]) -> str:
+    return digests.of_bytes(b"".join(digests.canonical_json(to_json(row)) + b"\n" for row in rows))
+
+
+def _by_case(predictions: Iterable[Prediction]) -> dict[str, Prediction]:
+    return {p.case_id: p for p in predictions if p.status is not AnswerStatus.ERROR}
+
+
+def _coverage(
+    where: str, predictions: Sequence[Prediction], asked: Collection[str], tolerated: float
+) -> list[Problem]:
+    counts = Counter(prediction.case_id for prediction in predictions)
+    problems = []
+    missing = sorted(case_id for case_id in asked if case_id not in counts)
+    if missing:
+        what = f"{len(missing)} of {len(asked)} questions have no answer ({_some(missing)})"
+        problems.append(_problem(where, what, _AGAIN))
+    unknown = sorted(case_id for case_id in counts if case_id not in asked)
+    if unknown:
+        what = f"{len(unknown)} answers are for unknown cases ({_some(unknown)})"
+        action = "judge with the golden set and probes that were asked."
+        problems.append(_problem(where, what, action))
+    twice = sorted(case_id for case_id, count in counts.items() if count > 1)
+    if twice:
+        what = f"{len(twice)} cases are answered more than once ({_some(twice)})"
+        problems.append(_problem(where, what, "keep one answer a case."))
+    errors = sorted(p.case_id for p in predictions if p.status is AnswerStatus.ERROR)
+    if len(errors) > tolerated * len(asked):
+        what = (
+            f"{len(errors)} of {len(asked)} questions ended in an error ({_some(errors)}), more "
+            f"than the {tolerated:g} the policy tolerates"
+        )
+        action = "look at the engine's log, then run the gate again: only those are asked again."
+        problems.append(_problem(where, what, action))
+    return problems
+
+
+def _labels(where: str, predictions: Sequence[Prediction], task: Task) -> list[Problem]:
+    odd = [p for p in predictions if p.status is AnswerStatus.OK and p.label not in task.labels]
+    if not odd:
+        return []
+    what = (
+        f"{len(odd)} answers are marked ok with a label the task does not have "
+        f"({_some(sorted({repr(p.label) for p in odd}))}, case {odd[0].case_id!r})"
+    )
+    return [_problem(where, what, "judge with the task.yaml the model was asked with.")]
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown + (", …" if len(names) > _SHOWN else "")
+
+
+def _problem(where: str, what: str, action: str) -> Problem:
+    return Problem(where=where, reason=f"{where}: {what}.", action=action)

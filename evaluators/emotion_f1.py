@@ -1,0 +1,111 @@
+"""Per-class and macro F1 of the candidate against production's, on the same golden cases.
+
+Decides, for every class and the macro, whether the candidate is shown to be no worse than
+production by the policy's margin (tilted non-inferiority test), shown to be worse (approximate
+randomisation over all classes, and a drop at or beyond the margin), or neither; and whether each
+F1 clears its absolute floor. Only the policy's stratum drives this. Slices and languages are
+explored and reported, and never decide. What the findings add up to is left to `assay.verdict`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from assay.errors import ConfigError, TooFewCasesError
+from assay.task import Task
+from evaluators.base import Evaluation, Evaluator, Inputs
+from evaluators.f1_cells import answered_cases, cells_of, metrics_of
+from evaluators.f1_findings import F1Rules, comparisons
+from evaluators.f1_floors import floor_findings
+from evaluators.f1_slices import explore
+from evaluators.f1_tables import tables_of
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Margin = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmotionF1(Evaluator):
+    """Judges per-class and macro F1.
+
+    Args:
+        margin: how far below production a class's F1 may lie and still count as as good.
+        margins: class → margin, where it differs.
+        macro_margin: the same for macro-F1.
+        floor: absolute floor of every class's F1; 0 asks nothing.
+        floors: class → floor, where it differs.
+        macro_floor: absolute floor of macro-F1; 0 asks nothing.
+        minimum_support: golden cases a class needs before it may pass.
+        advisory: classes that are reported and do not decide.
+        false_discovery_rate: of the explored slices (Benjamini–Hochberg).
+    """
+
+    unit: ClassVar[str] = "F1"
+    direction: ClassVar[Literal["higher_is_better", "lower_is_better"]] = "higher_is_better"
+    version: ClassVar[str] = "1"
+
+    margin: Margin = 0.05
+    margins: Mapping[str, Margin] = field(default_factory=dict)
+    macro_margin: Margin = 0.03
+    floor: Fraction = 0.0
+    floors: Mapping[str, Fraction] = field(default_factory=dict)
+    macro_floor: Fraction = 0.0
+    minimum_support: Annotated[int, Field(ge=1)] = 50
+    advisory: tuple[str, ...] = ()
+    false_discovery_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.10
+
+    def check(self, task: Task) -> None:
+        """Refuses margins, floors and advisory classes of labels the task does not have."""
+        named = {"margins": self.margins, "floors": self.floors, "advisory": self.advisory}
+        for option, classes in named.items():
+            for label in classes:
+                if label not in task.labels:
+                    raise ConfigError(
+                        f"{option}: {label!r} is not a class; expected one of "
+                        f"{', '.join(map(repr, task.labels))}; correct the policy"
+                    )
+
+    def evaluate(self, inputs: Inputs) -> Evaluation:
+        """Judges the candidate's labels.
+
+        Raises:
+            TooFewCasesError: no case of the deciding stratum was answered.
+        """
+        answered = answered_cases(inputs)
+        core = [case for case in answered if case.stratum == inputs.rules.stratum]
+        if not core:
+            raise TooFewCasesError(
+                f"no case of the stratum {inputs.rules.stratum!r} was answered; expected at least "
+                "one; add cases of that stratum, or name another in the policy"
+            )
+        cells, rules = cells_of(core, inputs), self._rules(inputs)
+        explored = explore(answered, inputs, self.name, rate=self.false_discovery_rate)
+        return Evaluation(
+            findings=(
+                *comparisons(cells, rules),
+                *floor_findings(cells, rules),
+                *sorted(explored.findings, key=lambda finding: (finding.p, finding.metric)),
+            ),
+            metrics={
+                role: metrics_of(cells, role) | dict(explored.metrics[role])
+                for role in inputs.answers()
+            },
+            tables=tables_of(cells, rules) | {"slices": list(explored.rows)},
+        )
+
+    def _rules(self, inputs: Inputs) -> F1Rules:
+        labels = inputs.task.labels
+        return F1Rules(
+            evaluator=self.name,
+            labels=labels,
+            margins={label: self.margins.get(label, self.margin) for label in labels},
+            floors={label: self.floors.get(label, self.floor) for label in labels},
+            macro_margin=self.macro_margin,
+            macro_floor=self.macro_floor,
+            minimum_support=self.minimum_support,
+            advisory=frozenset(self.advisory),
+            paired=inputs.production is not None,
+            rules=inputs.rules,
+        )

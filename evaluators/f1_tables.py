@@ -1,0 +1,58 @@
+"""The tables of `emotion_f1` for the report: confusion matrices, flips, what each class can show.
+
+Decides nothing; every number here is also behind a finding, or describes the data.
+"""
+
+from typing import Any
+
+from assay.cells import Cells
+from assay.power import detectable_difference, observed_variance
+from assay.records import INVALID_LABEL
+from evaluators.f1_findings import F1Rules
+
+
+def tables_of(cells: Cells, rules: F1Rules) -> dict[str, Any]:
+    """Returns name → JSON-able table."""
+    columns = [*cells.labels, INVALID_LABEL]
+    tables: dict[str, Any] = {
+        "confusion_candidate": {
+            "rows": list(cells.labels),
+            "columns": columns,
+            "counts": cells.confusion("candidate").tolist(),
+        }
+    }
+    if rules.paired:
+        tables["confusion_production"] = {
+            "rows": list(cells.labels),
+            "columns": columns,
+            "counts": cells.confusion("production").tolist(),
+        }
+        tables["flips"] = _flips(cells, columns)
+        tables["power"] = [_power(cells, rules, label) for label in rules.labels]
+    return tables
+
+
+def _flips(cells: Cells, columns: list[str]) -> dict[str, Any]:
+    """Production's answer (rows) against the candidate's (columns)."""
+    matrix = cells.flips()
+    changed = cells.n - int(matrix.trace())
+    return {
+        "rows": columns,
+        "columns": columns,
+        "counts": matrix.tolist(),
+        "changed": changed,
+        "n": cells.n,
+    }
+
+
+def _power(cells: Cells, rules: F1Rules, label: str) -> dict[str, Any]:
+    support = cells.support()[label]
+    row: dict[str, Any] = {"class": label, "support": support, "margin": rules.margins[label]}
+    if support:
+        eight = cells.of_class(label)
+        row["discordant_positives"] = int(eight[1, 0, 1] + eight[1, 1, 0])
+        row["discordant_false_positives"] = int(eight[0, 0, 1] + eight[0, 1, 0])
+        row["detectable_difference"] = detectable_difference(
+            observed_variance(eight), support, alpha=rules.rules.alpha, power=rules.power
+        )
+    return row

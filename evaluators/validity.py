@@ -1,0 +1,124 @@
+"""The share of answers that name no label of the task.
+
+Decides whether the candidate's invalid answers stay under the policy's limit (exact
+Clopper–Pearson bounds) and are no more frequent than production's on the same cases (exact paired
+test, Tango's bound of the difference). Answers that never came are not invalid ones: the judgement
+deals with those.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from assay.errors import TooFewCasesError
+from assay.rates import (
+    PairedRates,
+    cases_for_upper_bound,
+    clopper_pearson,
+    pair_flags,
+    paired_difference_bounds,
+)
+from assay.records import AnswerStatus, Finding, FindingStatus, Role
+from evaluators.base import Evaluation, Evaluator, Inputs
+from evaluators.f1_cells import answered_cases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity(Evaluator):
+    """Judges the rate of invalid answers.
+
+    Args:
+        max_invalid_rate: hard limit of the candidate's rate.
+        margin: by how much the candidate's rate may exceed production's.
+    """
+
+    unit: ClassVar[str] = "1"
+    direction: ClassVar[Literal["higher_is_better", "lower_is_better"]] = "lower_is_better"
+    version: ClassVar[str] = "1"
+
+    max_invalid_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+    margin: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+
+    def evaluate(self, inputs: Inputs) -> Evaluation:
+        """Judges the candidate's answers to the deciding stratum.
+
+        Raises:
+            TooFewCasesError: no case of the deciding stratum was answered.
+        """
+        cases = [c for c in answered_cases(inputs) if c.stratum == inputs.rules.stratum]
+        if not cases:
+            raise TooFewCasesError("no golden case of the deciding stratum was answered; add cases")
+        flags = {
+            role: [answers.predictions[case.id].status is AnswerStatus.INVALID for case in cases]
+            for role, answers in inputs.answers().items()
+        }
+        findings = [self._limit(flags[Role.CANDIDATE], inputs.rules.alpha)]
+        tables: dict[str, Any] = {}
+        if Role.PRODUCTION in flags:
+            pairs = pair_flags(flags[Role.CANDIDATE], flags[Role.PRODUCTION])
+            findings.append(self._paired(pairs, inputs.rules.alpha))
+            tables["pairs"] = {
+                "n": pairs.n,
+                "both": pairs.both,
+                "candidate_only": pairs.candidate_only,
+                "production_only": pairs.production_only,
+            }
+        return Evaluation(
+            findings=tuple(findings),
+            metrics={role: {"invalid_rate": sum(f) / len(f)} for role, f in flags.items()},
+            tables=tables,
+        )
+
+    def _limit(self, flags: list[bool], alpha: float) -> Finding:
+        bounds = clopper_pearson(sum(flags), len(flags), alpha=alpha)
+        limit, needed = self.max_invalid_rate, None
+        if bounds.lower > limit:
+            status, relation = FindingStatus.FAILED, "more than"
+        elif bounds.upper <= limit:
+            status, relation = FindingStatus.PASSED, "within"
+        else:
+            status, relation = FindingStatus.UNDECIDED, "not shown to be within"
+            total = cases_for_upper_bound(bounds.rate, limit, alpha=alpha)
+            needed = None if total is None else max(1, total - bounds.n)
+        return Finding(
+            evaluator=self.name,
+            metric=f"{self.name}/invalid_rate",
+            kind="limit",
+            status=status,
+            reason=f"{bounds.hits} of {bounds.n} answers name no label ({bounds.rate:.2%}, at most "
+            f"{bounds.upper:.2%} at {100 * (1 - alpha):g} % confidence): {relation} the limit "
+            f"{limit:.2%}.",
+            candidate=bounds.rate,
+            interval=(bounds.lower, bounds.upper),
+            bound=bounds.lower if status is FindingStatus.FAILED else bounds.upper,
+            margin=limit,
+            n=bounds.n,
+            needed=needed,
+        )
+
+    def _paired(self, pairs: PairedRates, alpha: float) -> Finding:
+        lower, upper = paired_difference_bounds(pairs, alpha=alpha)
+        p = pairs.p_candidate_worse
+        status, relation = FindingStatus.UNDECIDED, "not shown to be within"
+        if p <= alpha and pairs.difference > self.margin:
+            status, relation = FindingStatus.FAILED, "shown to be more, beyond"
+        elif upper <= self.margin:
+            status, relation = FindingStatus.PASSED, "within"
+        return Finding(
+            evaluator=self.name,
+            metric=f"{self.name}/invalid_rate",
+            kind="rate",
+            status=status,
+            reason=f"{pairs.candidate_only} answers are invalid for the candidate only and "
+            f"{pairs.production_only} for production only, of {pairs.n} ({pairs.difference:+.2%}, "
+            f"at most {upper:+.2%}): {relation} the margin {self.margin:.2%}.",
+            candidate=(pairs.both + pairs.candidate_only) / pairs.n,
+            production=(pairs.both + pairs.production_only) / pairs.n,
+            difference=pairs.difference,
+            interval=(lower, upper),
+            bound=upper,
+            margin=self.margin,
+            p=p,
+            n=pairs.n,
+        )
