@@ -179,7 +179,7 @@ def check_constrained(
         raise InfrastructureError(
             f"{where}: the engine ignored structured_outputs: asked to say one of "
             f"{', '.join(map(repr, NONSENSE))}, it said something else; expected constrained "
-            "output; use vLLM 0.12 or newer, or set decoding.mode: free in task.yaml"
+            "output; use an engine that knows the field, or set decoding.mode: free in task.yaml"
         )
 
 
