@@ -109,10 +109,24 @@ def read_jsonl(path: Path, model: type[D]) -> Iterator[tuple[int, D]]:
     Raises:
         ConfigError: the file cannot be read or a line is not what `model` expects.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    yield from parse_jsonl(read_text(path), str(path), model)
+
+
+def parse_jsonl(text: str, where: str, model: type[D]) -> Iterator[tuple[int, D]]:
+    """Yields (line number from 1, document) for each non-blank line of a JSONL text.
+
+    Args:
+        text: the lines.
+        where: where they come from, for error messages.
+        model: what each line must be.
+
+    Raises:
+        ConfigError: a line is not what `model` expects.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            where = f"{path}:{number}"
-            yield number, validate(parse_json(line, where), model, where)
+            place = f"{where}:{number}"
+            yield number, validate(parse_json(line, place), model, place)
 
 
 def validate(value: Any, model: type[D], where: str) -> D:

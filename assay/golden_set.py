@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from assay import digests
-from assay.documents import Document, read_jsonl
+from assay.documents import Document, parse_jsonl, read_text
 from assay.errors import ConfigError
 from assay.records import Annotation, GoldenCase, Probe
 
@@ -115,21 +115,27 @@ def load_golden(path: Path, labels: Sequence[str], *, revision: str | None = Non
         ConfigError: names file, line and case for the first line that is wrong: not UTF-8, not
             JSON, unknown field, empty text, wrong label, id given twice; or an empty file.
     """
+    return parse_golden(read_text(path), str(path), labels, revision=revision or str(path))
+
+
+def parse_golden(text: str, where: str, labels: Sequence[str], *, revision: str) -> GoldenSet:
+    """Reads the text of a golden file, which comes from `where`; else as `load_golden`."""
     cases: dict[str, GoldenCase] = {}
-    for number, row in read_jsonl(path, GoldenRow):
-        where = f"{path}:{number}"
+    for number, row in parse_jsonl(text, where, GoldenRow):
         if row.label not in labels:
             raise ConfigError(
-                f"{where}: case {row.id!r} has label {row.label!r}; expected one of "
+                f"{where}:{number}: case {row.id!r} has label {row.label!r}; expected one of "
                 f"{', '.join(map(repr, labels))}; correct the label or add it to task.yaml"
             )
         if row.id in cases:
-            raise ConfigError(f"{where}: id {row.id!r} appears twice; give each case its own id")
+            raise ConfigError(
+                f"{where}:{number}: id {row.id!r} appears twice; give each case its own id"
+            )
         cases[row.id] = row.to_case()
     if not cases:
-        raise ConfigError(f"{path}: holds no case; expected one JSON object a line")
+        raise ConfigError(f"{where}: holds no case; expected one JSON object a line")
     ordered = tuple(cases[key] for key in sorted(cases))
-    return GoldenSet(cases=ordered, digest=golden_digest(ordered), revision=revision or str(path))
+    return GoldenSet(cases=ordered, digest=golden_digest(ordered), revision=revision)
 
 
 def load_probes(path: Path) -> tuple[Probe, ...]:
@@ -139,16 +145,25 @@ def load_probes(path: Path) -> tuple[Probe, ...]:
         ConfigError: a file is wrong, an id appears twice, or there is no probe.
     """
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    return _collect_probes(str(path), ((str(file), read_text(file)) for file in files))
+
+
+def parse_probes(text: str, where: str) -> tuple[Probe, ...]:
+    """Reads the text of a probes file, which comes from `where`; else as `load_probes`."""
+    return _collect_probes(where, [(where, text)])
+
+
+def _collect_probes(source: str, files: Iterable[tuple[str, str]]) -> tuple[Probe, ...]:
     probes: dict[str, Probe] = {}
-    for file in files:
-        for number, row in read_jsonl(file, ProbeRow):
+    for file, text in files:
+        for number, row in parse_jsonl(text, file, ProbeRow):
             if row.id in probes:
                 raise ConfigError(
                     f"{file}:{number}: id {row.id!r} appears twice; give each probe its own id"
                 )
             probes[row.id] = row.to_probe()
     if not probes:
-        raise ConfigError(f"{path}: holds no probe; expected one JSON object a line")
+        raise ConfigError(f"{source}: holds no probe; expected one JSON object a line")
     return tuple(probes[key] for key in sorted(probes))
 
 
