@@ -12,7 +12,8 @@ tag=${1:-assay/vllm-cpu:0.32.0}
 registry_base=debian:bookworm-slim
 local_base=assay/debian:bookworm
 entry="$here/../assay/adapters/container_entry.sh"
-recipe_files=("$here/cpu.Dockerfile" "$here/install_runtime.sh" "$here/pip_settings.sh" "$here/requirements-cpu.lock" "$entry")
+recipe_files=("$here/cpu.Dockerfile" "$here/install_runtime.sh" "$here/pip_settings.sh" "$here/requirements-cpu.lock"
+    "$here/tiny_model.py" "$here/warm_up.py" "$entry")
 
 # shellcheck source=serving/pip_settings.sh
 . "$here/pip_settings.sh"
@@ -103,7 +104,7 @@ main() {
     cp "${recipe_files[@]}" "$context/"
     host_settings "$context/host"
     say "building $tag on $base (about four minutes)"
-    docker build --network host --file "$context/cpu.Dockerfile" --build-arg "BASE=$base" \
+    docker build --network host --shm-size 512m --file "$context/cpu.Dockerfile" --build-arg "BASE=$base" \
         --build-arg "RECIPE=$recipe" --tag "$tag" --tag "$tag-${recipe:0:12}" "$context" >&2
     docker image inspect --format '{{.Id}}' "$tag"
 }

@@ -36,8 +36,8 @@ find_python() {
     die "no Python 3.11 with pip and venv found; PyTorch's wheel is pinned for 3.11. Install it, or name it: PYTHON=/path/to/python3.11 $0"
 }
 
-# The lock, this script and the interpreter decide what the environment holds.
-fingerprint() { { cat "$lock" "${BASH_SOURCE[0]}"; "$1" -VV; } | sha256sum | cut -d' ' -f1; }
+# The lock and the interpreter decide what the environment holds.
+fingerprint() { { cat "$lock"; "$1" -VV; } | sha256sum | cut -d' ' -f1; }
 
 use_pip_settings() {
     local links index extra

@@ -103,7 +103,9 @@ def write(folder: Path) -> None:
         },
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2))
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 2, "pad_token_id": 0}))
+    (folder / "generation_config.json").write_text(
+        json.dumps({"eos_token_id": 2, "pad_token_id": 0})
+    )
     save_file(tensors(size), folder / "model.safetensors", metadata={"format": "pt"})
 
 

@@ -1,0 +1,301 @@
+"""The process back end: real vLLM, engines that fail in every known way, and owners that die."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from assay.adapters import server_workplace
+from assay.adapters.server_process import ProcessServer, ServerProcess
+from assay.errors import ArtifactError, AssayError, ConfigError, InfrastructureError
+from assay.ports import RunningServer
+from tests import serving_rig
+
+
+def until(holds: Callable[[], bool], seconds: float = 15) -> bool:
+    """Waits for a condition."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
+
+
+def group_members(group: int) -> list[int]:
+    """Returns the living processes of a group."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and os.getpgid(process.pid) == group:
+                found.append(process.pid)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            continue
+    return found
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Launches engines that fail; ends them all."""
+    started: list[ServerProcess] = []
+
+    def start(mode: str, **changes: object) -> ServerProcess:
+        python = str(serving_rig.failing_python(tmp_path, mode))
+        folder = serving_rig.empty_model(tmp_path / "model")
+        request = serving_rig.request(
+            folder, tmp_path / "cache", **({"python": python, "startup_timeout_s": 10} | changes)
+        )
+        started.append(ProcessServer().launch(request))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def quietly(_: str) -> None:
+    """Progress nobody reads."""
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "words"),
+    [
+        ("refuses_model", ArtifactError, "start (0) + length (384) exceeds dimension size"),
+        ("no_memory", InfrastructureError, "OutOfMemoryError"),
+        ("no_module", InfrastructureError, "No module named vllm"),
+        ("killed", InfrastructureError, "exit status 137"),
+        ("old", InfrastructureError, "found vLLM '0.6.6', expected 0.32.0 or later"),
+        ("unversioned", InfrastructureError, "no version to be read"),
+        ("garbage", InfrastructureError, "expected a chat completion"),
+        ("error_500", InfrastructureError, "InternalServerError"),
+        ("no_template", ArtifactError, "no chat template"),
+        ("dies_answering", InfrastructureError, "exit status 3"),
+    ],
+)
+def test_an_engine_that_fails_is_named_and_leaves_nothing(
+    launch: Callable[..., ServerProcess], mode: str, kind: type[AssayError], words: str
+) -> None:
+    server = launch(mode)
+    workplace = server.endpoint.uds.parents[1]  # type: ignore[union-attr]
+    with pytest.raises(kind) as caught, server:
+        server.wait_ready(quietly)
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+    assert not workplace.exists()
+
+
+@pytest.mark.parametrize("mode", ["never_ready", "silent", "link"])
+def test_an_engine_that_is_never_ready_is_given_up_with_its_last_words(
+    launch: Callable[..., ServerProcess], mode: str
+) -> None:
+    told: list[str] = []
+    with (
+        pytest.raises(InfrastructureError, match="not ready after 1 s.*last words") as caught,
+        launch(mode, startup_timeout_s=1) as server,
+    ):
+        server.wait_ready(told.append)
+    assert "startup_timeout_s" in str(caught.value)
+    assert told
+    assert told[0].startswith("tiny: ")
+
+
+def test_an_engine_that_ends_half_way_is_seen_to_be_gone(
+    launch: Callable[..., ServerProcess],
+) -> None:
+    with launch("ends_half_way") as server:
+        running = server.wait_ready(quietly)
+        assert until(lambda: not running.is_alive())
+        assert "Starting to load model" in running.log_tail()
+    assert "Starting to load model" in running.log_tail()
+
+
+def test_a_stubborn_engine_is_killed_with_its_whole_group(
+    launch: Callable[..., ServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.adapters.server_process._GRACE_S", 1.0)
+    with launch("stubborn") as server:
+        server.wait_ready(quietly)
+        group = os.getpgid(server._process.pid)
+        assert len(group_members(group)) >= 3
+    assert until(lambda: group_members(group) == [])
+
+
+def test_stopping_twice_is_harmless(launch: Callable[..., ServerProcess]) -> None:
+    server = launch("serves")
+    server.wait_ready(quietly)
+    server.stop()
+    server.stop()
+    assert server.ending() is not None
+
+
+def test_an_interrupt_while_waiting_leaves_nothing(launch: Callable[..., ServerProcess]) -> None:
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    server = launch("silent")
+    group = server._process.pid
+    with pytest.raises(KeyboardInterrupt), server:
+        server.wait_ready(interrupt)
+    assert until(lambda: group_members(group) == [])
+    assert not server._workplace.root.exists()
+
+
+def test_the_deadline_ends_the_engine_by_itself(launch: Callable[..., ServerProcess]) -> None:
+    with launch("serves", lifetime_s=2) as server:
+        server.wait_ready(quietly)
+        assert until(lambda: server.ending() is not None, 10)
+        ending = server.ending()
+    assert ending is not None
+    assert ending.exit_status == 124
+
+
+def test_the_engine_inherits_no_secret_of_ours(
+    launch: Callable[..., ServerProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ours")
+    seen = tmp_path / "environment.json"
+    with launch("serves", environment={"FAULT_ENVIRONMENT_FILE": str(seen)}) as server:
+        server.wait_ready(quietly)
+        environment = json.loads(seen.read_text())
+        key = server.endpoint.api_key
+        arguments = " ".join(psutil.Process(server._process.pid).cmdline())
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
+    assert environment["VLLM_API_KEY"] == key
+    assert key is not None
+    assert key not in arguments
+    assert key not in repr(server.endpoint)
+
+
+def test_a_missing_serving_environment_is_a_setting_to_mend(tmp_path: Path) -> None:
+    request = serving_rig.request(
+        serving_rig.empty_model(tmp_path / "m"), tmp_path, python="nowhere/bin/python"
+    )
+    with pytest.raises(ConfigError, match=r"serving/install_runtime\.sh"):
+        ProcessServer().launch(request)
+
+
+def test_nothing_survives_an_owner_killed_without_warning(tmp_path: Path) -> None:
+    python = serving_rig.failing_python(tmp_path, "serves")
+    serving_rig.empty_model(tmp_path / "model")
+    owner = textwrap.dedent(f"""
+        import pathlib, time
+        from assay.adapters.server_process import ProcessServer
+        from tests import serving_rig
+        folder = pathlib.Path({str(tmp_path)!r})
+        request = serving_rig.request(folder / "model", folder / "cache", python={str(python)!r})
+        server = ProcessServer().launch(request)
+        server.wait_ready(lambda words: None)
+        print(server._process.pid, server._workplace.root, flush=True)
+        time.sleep(600)
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", owner],
+        stdout=subprocess.PIPE,
+        cwd=serving_rig.ROOT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        group, root = process.stdout.readline().split()
+        assert group_members(int(group))
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stdout.close()
+    assert until(lambda: group_members(int(group)) == [])
+    assert Path(root).exists()
+    reaped = ProcessServer().reap()
+    assert not Path(root).exists()
+    assert any(root in words and "run-of-a-test" in words for words in reaped)
+
+
+def test_what_a_living_owner_uses_is_not_reaped(launch: Callable[..., ServerProcess]) -> None:
+    with launch("serves") as server:
+        running = server.wait_ready(quietly)
+        ProcessServer().reap()
+        assert running.is_alive()
+        assert server._workplace.root.exists()
+
+
+def test_a_server_whose_dead_man_switch_was_cut_is_reaped(tmp_path: Path) -> None:
+    sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    workplace = server_workplace.make("run-of-the-dead")
+    try:
+        workplace.note_owner(run_id="run-of-the-dead", group=sleeper.pid)
+        note = json.loads((workplace.root / "owner.json").read_text())
+        host = note["owner"].split(":")[0]
+        note["owner"] = f"{host}:{os.getpid()}:1"
+        (workplace.root / "owner.json").write_text(json.dumps(note))
+        reaped = ProcessServer().reap()
+    finally:
+        killed = sleeper.poll()
+        sleeper.kill()
+        sleeper.wait(10)
+        workplace.remove()
+    assert any(str(workplace.root) in words and "killed" in words for words in reaped)
+    assert killed in (None, -signal.SIGKILL)
+    assert sleeper.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One real vLLM for the tests below."""
+    request = serving_rig.request(serving_rig.tiny_model(), tmp_path_factory.mktemp("cache"))
+    with ProcessServer().launch(request) as server:
+        yield server.wait_ready(print)
+
+
+def ask(running: RunningServer, path: str, **arguments: object) -> httpx2.Response:
+    """Sends one request to a running server."""
+    endpoint = running.endpoint
+    transport = httpx2.HTTPTransport(uds=str(endpoint.uds))
+    headers = {"Authorization": f"Bearer {endpoint.api_key}"}
+    with httpx2.Client(
+        base_url=endpoint.base_url, transport=transport, headers=headers, timeout=60
+    ) as http:
+        return http.request(**({"method": "GET", "url": path} | arguments))  # type: ignore[arg-type]
+
+
+@pytest.mark.vllm
+@serving_rig.needs_vllm
+class TestRealEngine:
+    def test_it_says_what_it_is(self, vllm: RunningServer) -> None:
+        identity = vllm.identity
+        assert (identity.backend, identity.engine) == ("process", "vllm")
+        assert identity.version == "0.32.0"
+        assert identity.image.startswith("sha256:")
+        assert identity.arguments[:2] == ("--quantization", "awq")
+        assert not any("/" in argument for argument in identity.arguments)
+        assert "x" in identity.hardware
+        assert vllm.started_in_s > 1
+
+    def test_its_answer_is_constrained_to_the_choices(self, vllm: RunningServer) -> None:
+        question = {
+            "model": "tiny",
+            "messages": list(serving_rig.QUESTION),
+            "max_tokens": 8,
+            "structured_outputs": {"choice": ["joy", "anger"]},
+        }
+        answer = ask(vllm, "/v1/chat/completions", method="POST", json=question)
+        assert answer.json()["choices"][0]["message"]["content"] in ("joy", "anger")
+
+    def test_it_answers_nobody_without_the_key(self, vllm: RunningServer) -> None:
+        answer = ask(vllm, "/v1/models", headers={"Authorization": "Bearer wrong"})
+        assert answer.status_code == 401
+        assert ask(vllm, "/v1/models").json()["data"][0]["id"] == "tiny"
+
+    def test_its_socket_lies_behind_a_private_door(self, vllm: RunningServer) -> None:
+        assert vllm.endpoint.uds is not None
+        door = vllm.endpoint.uds.parents[1]
+        assert door.stat().st_mode & 0o777 == 0o700
+        assert len(str(vllm.endpoint.uds)) < 100
+        assert vllm.is_alive()
+        assert vllm.log_tail()

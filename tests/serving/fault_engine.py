@@ -1,0 +1,108 @@
+"""A server that looks like vLLM and fails in a chosen way: `fault_engine.py MODE [vLLM arguments]`.
+
+A real process with a real socket, started by the real back end in place of the engine's interpreter.
+"""
+
+import json
+import os
+import signal
+import socketserver
+import sys
+import time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+MODE = sys.argv[1]
+ARGUMENTS = sys.argv[2:]
+VERSION = {"old": "0.6.6", "unversioned": "dev"}.get(MODE, "0.32.0")
+LOADING = """\
+Traceback (most recent call last):
+  File "/env/vllm/model_executor/model_loader/default_loader.py", line 498, in load_weights
+    loaded = model.load_weights(iterator)
+RuntimeError: start (0) + length (384) exceeds dimension size (256)."""
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers health, version and one chat completion, or fails as MODE says."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Health and version."""
+        if self.path == "/health":
+            self.reply(503 if MODE == "never_ready" else 200, {})
+        elif self.path == "/version":
+            self.reply(200, {"version": VERSION})
+        else:
+            self.reply(404, {})
+
+    def do_POST(self) -> None:
+        """One chat completion; `ends_half_way` ends after it."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if MODE == "garbage":
+            self.reply(200, ["no", "chat", "completion"])
+        elif MODE == "no_template":
+            self.reply(400, {"error": {"message": "no chat template", "code": 400}})
+        elif MODE == "error_500":
+            self.reply(500, {"error": {"message": "engine dead", "code": 500}})
+        elif MODE == "dies_answering":
+            os._exit(3)
+        else:
+            message = {"role": "assistant", "content": "joy"}
+            choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+            self.reply(
+                200,
+                {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+                | {"choices": [choice]},
+            )
+        if MODE == "ends_half_way":
+            os._exit(0)
+
+    def reply(self, status: int, body: object) -> None:
+        """Sends a JSON answer."""
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, form: str, *values: object) -> None:
+        """Stays quiet."""
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """HTTP on a unix socket."""
+
+    daemon_threads = True
+
+    def get_request(self) -> tuple[object, tuple[str, int]]:
+        """Gives the handler an address to name, which a unix socket lacks."""
+        return self.socket.accept()[0], ("unix", 0)
+
+
+def main() -> None:
+    """Fails early, or serves."""
+    if os.environ.get("FAULT_ENVIRONMENT_FILE"):
+        Path(os.environ["FAULT_ENVIRONMENT_FILE"]).write_text(json.dumps(dict(os.environ)))
+    if MODE == "refuses_model":
+        sys.exit(LOADING)
+    if MODE == "no_memory":
+        sys.exit(LOADING.replace("RuntimeError: start", "torch.OutOfMemoryError: start"))
+    if MODE == "no_module":
+        sys.exit("/env/bin/python: No module named vllm")
+    if MODE == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if MODE == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if MODE == "silent":
+        time.sleep(3600)
+    print("Starting to load model", flush=True)
+    path = ARGUMENTS[ARGUMENTS.index("--uds") + 1]
+    if MODE == "link":
+        Path(path).symlink_to("/run/docker.sock")
+        time.sleep(3600)
+    Server(path, Answers).serve_forever()
+
+
+main()
