@@ -1,0 +1,190 @@
+"""The rules of the trusted store: what is signed, and how a version comes into being.
+
+Decides what a publisher signs and that a version becomes visible all at once, never changes, and is
+written by one publisher at a time. Reading and verifying is `store_reader`'s, moving bytes a
+`Transport`'s, and what an artifact may be `artifact_checks`'::
+
+    private copy ▶ checks ▶ manifest ▶ signature ▶ claim ▶ upload ▶ release.json (now it exists)
+"""
+
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from assay import artifact, digests
+from assay.adapters.signer_dsse import load_private_key, sign_statement
+from assay.adapters.signer_model_signing import sign_folder
+from assay.adapters.store_claim import claimed, current
+from assay.adapters.store_copy import copy_local, in_parallel, writing
+from assay.adapters.store_reader import THREADS, StoreReader, check_metadata
+from assay.adapters.store_seals import Release
+from assay.adapters.store_transport import Transport
+from assay.artifact import MANIFEST, METADATA, RELEASE, SIGNATURE, FileEntry, Manifest
+from assay.artifact_checks import ArtifactRules, CheckedArtifact, check_folder
+from assay.artifact_files import walk
+from assay.errors import ArtifactError, ConfigError, InfrastructureError
+from assay.records import ArtifactRef
+from assay.trust import TrustedKeys
+
+Clock = Callable[[], datetime]
+_MARKER = ".assay-store.json"
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+class SealedStore(StoreReader):
+    """Publishes, lists and pulls signed versions over any transport (port `ArtifactStore`)."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        trusted: TrustedKeys,
+        *,
+        rules: ArtifactRules | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        super().__init__(transport, trusted, rules=rules)
+        self._clock = clock
+
+    def publish(self, folder: Path, *, model: str, version: str, private_key: Path) -> ArtifactRef:
+        """Signs and stores a model folder as an immutable version (see `ArtifactStore.publish`).
+
+        `metadata.json` is completed with the model's name, version, quantisation and time. The
+        folder itself is not touched. Publishing the same files again changes nothing.
+        """
+        artifact.check_model_name(model)
+        artifact.check_version(version)
+        self._check_signer(private_key)
+        now = self._clock().astimezone(UTC).replace(microsecond=0)
+        # The first version of all makes the store; after this, what cannot be listed is an error.
+        self._transport.create(_MARKER, b'{"schema_version": 1}\n')
+        others = self.versions(model)
+        existing = self._stored(model, version) if version in others else None
+        temporary = Path(tempfile.gettempdir())
+        with writing(temporary), tempfile.TemporaryDirectory(prefix="assay-publish-") as private:
+            staged = Path(private) / "artifact"
+            created_at = existing[0].manifest.predicate.created_at if existing else now
+            manifest, checked = self._stage(folder, staged, model, version, created_at)
+            ref = ArtifactRef(model=model, version=version, digest=manifest.digest)
+            if existing is not None:
+                return self._same_or_refuse(ref, manifest, existing[1])
+            if twin := artifact.same_version(version, others):
+                raise ArtifactError(
+                    f"{self._where(model, version)}: the store holds {twin!r}, which is the same "
+                    "version in another spelling; publish under a higher version [version-twin]"
+                )
+            release = artifact.release_manifest(
+                model=model,
+                version=version,
+                digest=manifest.digest,
+                chat_template_sha256=checked.chat_template_sha256,
+                sequence=self._next_sequence(model, others),
+                created_at=now,
+            )
+            (staged / MANIFEST).write_bytes(manifest.canonical())
+            sign_folder(staged, staged.parent / SIGNATURE, private_key)
+            shutil.move(staged.parent / SIGNATURE, staged / SIGNATURE)
+            self._upload(staged, ref, sign_statement(release.canonical(), private_key), now)
+        return ref
+
+    def _stored(self, model: str, version: str) -> tuple[Release, Manifest]:
+        listing = self._transport.entries(f"{model}/{version}")
+        release = self._release(model, version, listing)
+        return release, self._manifest(model, version, listing, release)
+
+    def _check_signer(self, private_key: Path) -> None:
+        _, key_id = load_private_key(private_key)
+        key = self._trusted.by_id(key_id)
+        reason = "it is not among the trusted keys" if key is None else key.why_not(self._clock())
+        if reason:
+            raise ConfigError(
+                f"{private_key}: nobody could pull what this key signs: {reason}; add its public "
+                "half to trust.yaml, or sign with a key that is trusted now"
+            )
+
+    def _stage(
+        self, folder: Path, staged: Path, model: str, version: str, created_at: datetime
+    ) -> tuple[Manifest, CheckedArtifact]:
+        """Copies a publisher's folder, checks the copy and completes its metadata."""
+        staged.mkdir(mode=0o700)
+        sources = walk(folder)
+
+        def copy(name: str, stop: threading.Event) -> FileEntry:
+            source = sources[name]
+            return copy_local(source.path, staged / name, size=source.size, stop=stop)
+
+        entries = in_parallel(copy, sources, threads=THREADS)
+        checked = check_folder(staged, self._rules)
+        metadata = artifact.complete_metadata(
+            checked.metadata,
+            model=model,
+            version=version,
+            created_at=created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            quantization=checked.quantization,
+        )
+        check_metadata(metadata, model, version)
+        text = json.dumps(metadata, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        (staged / METADATA).write_text(text, encoding="utf-8")
+        written = (staged / METADATA).read_bytes()
+        entries[METADATA] = FileEntry(
+            size=len(written), sha256=digests.of_bytes(written).removeprefix("sha256:")
+        )
+        return Manifest(files=entries), checked
+
+    def _same_or_refuse(
+        self, ref: ArtifactRef, manifest: Manifest, stored: Manifest
+    ) -> ArtifactRef:
+        if manifest == stored:
+            return ref
+        names = ", ".join(manifest.difference(stored)[:5])
+        raise ArtifactError(
+            f"{self._where(ref.model, ref.version)}: exists already with other bytes ({names}); a "
+            "version never changes: publish this folder under a higher version [immutable]"
+        )
+
+    def _next_sequence(self, model: str, versions: Sequence[str]) -> int:
+        highest = 0
+        for version in versions:
+            # A release that no pinned key vouches for counts for nothing, here as everywhere.
+            with suppress(ArtifactError):
+                listing = self._transport.entries(f"{model}/{version}")
+                release = self._release(model, version, listing)
+                highest = max(highest, release.manifest.predicate.sequence)
+        return highest + 1
+
+    def _upload(self, staged: Path, ref: ArtifactRef, release: bytes, now: datetime) -> None:
+        place = f"{ref.model}/{ref.version}"
+        claim_path = f"{ref.model}/.claims/{ref.version}.json"
+        files = {path.name: path for path in staged.iterdir()}
+        with claimed(self._transport, claim_path, now) as claim:
+            if RELEASE in self._transport.entries(place):
+                raise InfrastructureError(
+                    f"{self._where(ref.model, ref.version)}: somebody else has just published it; "
+                    "try again to compare"
+                )
+            # What a killed publisher left of this version would make it refused.
+            self._transport.remove(place)
+            in_parallel(
+                lambda name, _: self._transport.upload(files[name], f"{place}/{name}"),
+                sorted(files),
+                threads=THREADS,
+            )
+            arrived = {n: e.size for n, e in self._transport.entries(place).items()}
+            holder = current(self._transport, claim_path)
+            if (
+                arrived != {name: path.stat().st_size for name, path in files.items()}
+                or holder != claim
+                or not self._transport.create(f"{place}/{RELEASE}", release)
+            ):
+                raise InfrastructureError(
+                    f"{self._where(ref.model, ref.version)}: the files did not arrive as sent, or "
+                    "somebody else is publishing this version; try again"
+                )

@@ -1,0 +1,159 @@
+"""The trust anchors (`trust.yaml`): which public keys may vouch for a model.
+
+Decides which keys count and when; verifying with them is left to the signers. The keys are part of
+the configuration, never of the store, and are read once, when the configuration is::
+
+    schema_version: 1
+    keys:
+      - name: release-2026
+        public_key: keys/release-2026.pub    # PEM; relative to this file
+        valid_from: 2026-01-01T00:00:00Z
+        valid_until: 2027-01-01T00:00:00Z    # signs nothing newer; what it signed stays good
+      - name: release-2025
+        public_key: keys/release-2025.pub
+        revoked: true                        # may have leaked: vouches for nothing, old or new
+
+To rotate a key, add the new one, then end the old one with `valid_until`. The validity is held
+against the time that the release manifest states under the same signature, so the holder of an
+ended key can still backdate: a key that may have leaked must be `revoked`, not only ended.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    SECP384R1,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+from pydantic import AwareDatetime, Field, model_validator
+
+from assay.documents import Document, read_text, read_yaml
+from assay.errors import ConfigError
+
+
+class TrustEntry(Document):
+    """One key of `trust.yaml`."""
+
+    name: str = Field(min_length=1, max_length=64)
+    public_key: Path
+    valid_from: AwareDatetime | None = None
+    valid_until: AwareDatetime | None = None
+    revoked: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "TrustEntry":
+        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
+            raise ValueError(f"key {self.name!r}: valid_from is not before valid_until")
+        return self
+
+
+class TrustDocument(Document):
+    """The whole of `trust.yaml`."""
+
+    schema_version: Literal[1]
+    keys: tuple[TrustEntry, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """One pinned public key. `key_id` is the hex SHA-256 of its PEM (SubjectPublicKeyInfo)."""
+
+    name: str
+    pem: bytes
+    key_id: str
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    revoked: bool = False
+
+    def why_not(self, signed_at: datetime) -> str | None:
+        """Says why the key does not vouch for something signed at a time, or None if it does."""
+        if self.revoked:
+            return f"key {self.name!r} is revoked"
+        if self.valid_from and signed_at < self.valid_from:
+            return f"key {self.name!r} is valid from {self.valid_from.isoformat()} only"
+        if self.valid_until and signed_at > self.valid_until:
+            return f"key {self.name!r} was valid until {self.valid_until.isoformat()} only"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKeys:
+    """All pinned keys, in the order of the document."""
+
+    keys: tuple[TrustedKey, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> "TrustedKeys":
+        """Reads `trust.yaml` and the keys it names.
+
+        Raises:
+            ConfigError: a file is missing, no EC key in PEM, or named twice.
+        """
+        document = read_yaml(path, TrustDocument)
+        keys = tuple(
+            trusted_key(
+                path.parent / entry.public_key,
+                name=entry.name,
+                valid_from=entry.valid_from,
+                valid_until=entry.valid_until,
+                revoked=entry.revoked,
+            )
+            for entry in document.keys
+        )
+        for kind, values in (
+            ("name", [key.name for key in keys]),
+            ("public key", [key.key_id for key in keys]),
+        ):
+            if len(set(values)) < len(values):
+                raise ConfigError(f"{path}: two entries have the same {kind}; remove one of them")
+        return cls(keys)
+
+    def by_id(self, key_id: str) -> TrustedKey | None:
+        """Returns the key with an id, or None."""
+        return next((key for key in self.keys if key.key_id == key_id), None)
+
+
+def trusted_key(
+    path: Path,
+    *,
+    name: str,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
+    revoked: bool = False,
+) -> TrustedKey:
+    """Reads one public key.
+
+    Raises:
+        ConfigError: no such file, or no public EC key (P-256 or P-384) in PEM.
+    """
+    try:
+        key = load_pem_public_key(read_text(path).encode())
+    except ValueError:
+        raise ConfigError(
+            f"{path}: not a public key in PEM; make a pair with `assay store keygen`"
+        ) from None
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(
+        key.curve, SECP256R1 | SECP384R1
+    ):
+        raise ConfigError(
+            f"{path}: expected a public EC key on P-256 or P-384; make one with "
+            "`assay store keygen`"
+        )
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return TrustedKey(
+        name=name,
+        pem=pem,
+        key_id=hashlib.sha256(pem).hexdigest(),
+        valid_from=valid_from,
+        valid_until=valid_until,
+        revoked=revoked,
+    )
