@@ -29,7 +29,8 @@ from pydantic import Field
 
 from assay.errors import AssayError, InfrastructureError
 from assay.records import VerdictKind
-from flows.conduct import GateResult, conduct
+from flows.conclude import GateResult
+from flows.conduct import conduct
 from flows.request import GateRequest
 from flows.settings import from_environment
 from flows.summary import as_markdown

@@ -21,7 +21,7 @@ from assay.verdict import verdict_bytes
 from assay.verdict_document import verdict_from_json
 from evaluators import registry
 from evaluators.judgement import Judgement, RawAnswers, judge
-from flows.conduct import tool_versions
+from flows.conclude import tool_versions
 
 ModelFiles = tuple[Path | None, Path | None, Path | None]
 """One model's predictions, probe answers and latency samples."""

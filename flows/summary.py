@@ -1,7 +1,7 @@
 """A gate's result as Markdown: for Prefect's artifact, a pull request, a job summary."""
 
 from assay.records import Finding, FindingStatus, VerdictKind
-from flows.conduct import GateResult
+from flows.conclude import GateResult
 
 SIGNS = {
     FindingStatus.PASSED: "✓",

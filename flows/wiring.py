@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from assay.errors import ConfigError
 from assay.ports import ArtifactStore, ChatClient, ModelServer
 from assay.serving_profile import load_serving
-from flows.conduct import Ports
+from flows.gathering import Ports
 from flows.request import BackendName, GateRequest
 from flows.settings import Settings
 

@@ -2,10 +2,10 @@
 
     make demo        (or: .venv/bin/python examples/emotion/demo.py --backend process)
 
-Runs in the gate's environment. Builds what is missing (golden set, models, keys, store), makes 1.0.0
-production, then gates every later version in order. A second run does again only what has changed:
-a verdict whose inputs are the same is read back from MLflow, not computed anew. Everything it makes
-lies in .assay/demo; removing that folder starts over.
+Runs in the gate's environment. Builds what is missing (golden set, models, keys, store), makes
+1.0.0 production, then gates every later version in order. A second run does again only what has
+changed: a verdict whose inputs are the same is read back from MLflow, not computed anew. Everything
+it makes lies in .assay/demo; removing that folder starts over.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from rich.table import Table
 from assay.adapters.signer_model_signing import generate_keypair
 from assay.cli.output import TimedProgress, terminable
 from assay.errors import AssayError
-from flows.conduct import GateResult, conduct
+from flows.conclude import GateResult
+from flows.conduct import conduct
 from flows.request import BackendName, GateRequest
 from flows.settings import Settings
 from flows.steps import PlainSteps
