@@ -8,7 +8,7 @@ DO_NOT_TRACK ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED DO_NOT_TRACK
 export DVC_NO_ANALYTICS = 1
 
-.PHONY: help setup serving demo test test-fast lint types layers format bench docs lock clean
+.PHONY: help setup serving golden demo test test-fast lint types layers format bench docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -22,13 +22,16 @@ $(VENV)/.installed: requirements.lock pyproject.toml scripts/install_gate.sh
 serving:  ## install the serving runtime (torch, vLLM) in its own environment
 	PYTHON=$(PYTHON) serving/install_runtime.sh $(SERVING)
 
-demo: setup serving  ## gate real candidates against a production baseline on real vLLM
+golden: setup  ## build the golden set from its sources where they changed (DVC)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+
+demo: setup serving golden  ## gate real candidates against a production baseline on real vLLM
 	$(BIN)/python examples/emotion/demo.py
 
-test: setup serving lint types layers  ## everything this machine can test, and why the rest is skipped
+test: setup serving golden lint types layers  ## everything this machine can test, and why the rest is skipped
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-test-fast: setup lint types layers  ## without vLLM, Docker, Prefect server and browser
+test-fast: setup golden lint types layers  ## without vLLM, Docker, Prefect server and browser
 	$(BIN)/pytest -m "not vllm and not docker and not prefect_server and not browser and not slow"
 
 lint: setup  ## style

@@ -104,17 +104,17 @@ def finding(outcome: Outcome) -> Finding:
 def sentence(outcome: Outcome) -> str:
     """Says in one English sentence what was expected, what was found and what to do."""
     claim = outcome.claim
-    expected = f"Expected of the golden set: {claim.says}"
+    expected = f"Expected: {claim.says}"
     if outcome.status is FindingStatus.PASSED:
-        return f"{expected}; so it is ({outcome.rows} cases)."
+        return f"{expected}; so it is ({outcome.rows} rows)."
     if outcome.status is FindingStatus.UNDECIDED:
-        return f"{expected}; there was no case to look at."
+        return f"{expected}; there was no row to look at."
     if not outcome.failed:
-        return f"{expected}; it does not ({outcome.rows} cases); {claim.action}."
+        return f"{expected}; that is not so ({outcome.rows} rows); {claim.action}."
     names = ", ".join(map(repr, outcome.failed[:SHOWN]))
     more = len(outcome.failed) - SHOWN
     others = f" and {more} more" if more > 0 else ""
     return (
-        f"{expected}; {len(outcome.failed)} of {outcome.rows} cases break it: {names}{others}; "
+        f"{expected}; {len(outcome.failed)} of {outcome.rows} rows break it: {names}{others}; "
         f"{claim.action}."
     )
