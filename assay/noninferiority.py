@@ -151,6 +151,13 @@ def compare(
     return Comparison(difference=drawn.observed, lower=lower, upper=max(upper, drawn.observed), p=p)
 
 
+def p_value(
+    drawn: Resampling, *, margin: float, replicates: int, seed: np.random.SeedSequence
+) -> float:
+    """p-value of H0: the quantity is at or below −margin, in (0, 1]."""
+    return _p_value(drawn, -margin, replicates, np.random.default_rng(seed))
+
+
 def confidence_bounds(
     drawn: Resampling, *, alpha: float, replicates: int, seed: np.random.SeedSequence
 ) -> tuple[float, float]:
