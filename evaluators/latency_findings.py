@@ -1,0 +1,182 @@
+"""What a load's times amount to: one finding an objective, a ratio, an error rate.
+
+Decides passed, failed or undecided, and the sentence; leaves the percentiles' mathematics to
+`assay.latency_ratio` and the choice of limits to the policy.
+"""
+
+from assay.errors import TooFewCasesError
+from assay.latency_ratio import (
+    PercentileEstimate,
+    RatioEstimate,
+    percentile,
+    percentile_estimate,
+    percentile_ratio,
+    times_needed,
+    times_needed_for_ratio,
+)
+from assay.rates import cases_for_upper_bound, clopper_pearson
+from assay.records import Finding, FindingStatus
+from assay.seeds import stream
+from evaluators.base import Rules
+from evaluators.latency_times import Timed, parse_metric
+
+_NAME = "latency"
+_WHAT = {"ttft": "first token", "tpot": "second token", "e2e": "time"}
+
+
+def objective_finding(
+    metric: str, limit_ms: float, candidate: Timed, production: Timed | None, alpha: float
+) -> Finding:
+    """Holds a percentile of the candidate against the policy's objective."""
+    kind, share = parse_metric(metric)
+    times = candidate.all(kind)
+    if not len(times):
+        return _unmeasured(metric, "limit", f"no timed answer had a {_WHAT[kind]}", limit_ms, "ms")
+    found = percentile_estimate(times, share, alpha=alpha)
+    baseline = _baseline(kind, share, production, alpha)
+    status, relation = _against_objective(found, baseline, limit_ms)
+    needed = None
+    if status is FindingStatus.UNDECIDED and found.upper is None:
+        needed = times_needed(share, alpha=alpha) - len(times)
+        relation += f" (bounding this percentile takes {needed} more timed requests)"
+    most = "" if found.upper is None else f", at most {found.upper:.4g} ms at {_sure(alpha)}"
+    return Finding(
+        evaluator=_NAME,
+        metric=f"{_NAME}/{metric}",
+        kind="limit",
+        status=status,
+        reason=f"{metric.removesuffix('_ms')} is {found.value:.4g} ms over {len(times)} requests"
+        f"{most}: {relation} the objective {limit_ms:g} ms.",
+        candidate=found.value,
+        production=None if baseline is None else baseline.value,
+        interval=None if found.lower is None or found.upper is None else (found.lower, found.upper),
+        bound=found.lower if status is FindingStatus.FAILED else found.upper,
+        margin=limit_ms,
+        n=len(times),
+        unit="ms",
+        needed=needed,
+    )
+
+
+def ratio_finding(
+    metric: str, limit: float, candidate: Timed, production: Timed, rules: Rules
+) -> Finding:
+    """Holds a percentile of the candidate against production's in the same load."""
+    kind, share = parse_metric(metric)
+    ours, theirs = candidate.all(kind), production.all(kind)
+    smallest = min(len(ours), len(theirs))
+    try:
+        found = percentile_ratio(
+            candidate.times[kind],
+            production.times[kind],
+            share,
+            limit=limit,
+            alpha=rules.alpha,
+            replicates=rules.replicates,
+            seed=stream(rules.seed, _NAME, metric),
+        )
+    except TooFewCasesError as error:
+        needed = max(0, times_needed_for_ratio(share) - smallest) or None
+        return _unmeasured(metric, "ratio", str(error), limit, "ms", needed)
+    status, relation = _against_ratio(found, limit)
+    bound = found.lower if status is FindingStatus.FAILED else found.upper
+    return Finding(
+        evaluator=_NAME,
+        metric=f"{_NAME}/{metric}",
+        kind="ratio",
+        status=status,
+        reason=f"{metric.removesuffix('_ms')} is {found.value:.3f} times production's over "
+        f"{smallest} requests each, between {found.lower:.3f} and {found.upper:.3f} times at "
+        f"{_sure(rules.alpha)} each way: {relation} the limit {limit:g}.",
+        candidate=percentile(ours, share),
+        production=percentile(theirs, share),
+        difference=found.value,
+        interval=(found.lower, found.upper),
+        bound=bound,
+        margin=limit,
+        p=found.p,
+        n=smallest,
+        unit="ms",
+    )
+
+
+def error_finding(
+    limit: float, candidate: Timed, production: Timed | None, alpha: float
+) -> Finding:
+    """Holds the share of the candidate's failed requests against the policy's limit."""
+    bounds = clopper_pearson(candidate.errors, candidate.requests, alpha=alpha)
+    needed = None
+    if bounds.lower > limit:
+        status, relation = FindingStatus.FAILED, "more than"
+    elif bounds.upper <= limit:
+        status, relation = FindingStatus.PASSED, "within"
+    else:
+        status, relation = FindingStatus.UNDECIDED, "not shown to be within"
+        total = cases_for_upper_bound(bounds.rate, limit, alpha=alpha)
+        needed = None if total is None else max(1, total - bounds.n)
+    return Finding(
+        evaluator=_NAME,
+        metric=f"{_NAME}/error_rate",
+        kind="rate",
+        status=status,
+        reason=f"{bounds.hits} of {bounds.n} timed requests failed ({bounds.rate:.2%}, at most "
+        f"{bounds.upper:.2%} at {_sure(alpha)}): {relation} the limit {limit:.2%}.",
+        candidate=bounds.rate,
+        production=None if production is None else production.errors / production.requests,
+        interval=(bounds.lower, bounds.upper),
+        bound=bounds.lower if status is FindingStatus.FAILED else bounds.upper,
+        margin=limit,
+        n=bounds.n,
+        needed=needed,
+    )
+
+
+def _against_objective(
+    found: PercentileEstimate, baseline: PercentileEstimate | None, limit_ms: float
+) -> tuple[FindingStatus, str]:
+    if found.lower is not None and found.lower > limit_ms:
+        if baseline is not None and baseline.lower is not None and baseline.lower > limit_ms:
+            return (
+                FindingStatus.UNDECIDED,
+                "production is above it as well, so this machine or the objective is in question, "
+                "not the candidate; above",
+            )
+        return FindingStatus.FAILED, "above"
+    if found.upper is not None and found.upper <= limit_ms:
+        return FindingStatus.PASSED, "within"
+    return FindingStatus.UNDECIDED, "not shown to be within"
+
+
+def _against_ratio(found: RatioEstimate, limit: float) -> tuple[FindingStatus, str]:
+    if found.lower > limit:
+        return FindingStatus.FAILED, "above"
+    if found.upper <= limit:
+        return FindingStatus.PASSED, "within"
+    return FindingStatus.UNDECIDED, "not shown to be within"
+
+
+def _baseline(
+    kind: str, share: float, production: Timed | None, alpha: float
+) -> PercentileEstimate | None:
+    if production is None or not len(production.all(kind)):
+        return None
+    return percentile_estimate(production.all(kind), share, alpha=alpha)
+
+
+def _unmeasured(
+    metric: str, kind: str, why: str, limit: float, unit: str, needed: int | None = None
+) -> Finding:
+    return Finding(
+        evaluator=_NAME,
+        metric=f"{_NAME}/{metric}",
+        kind=kind,
+        status=FindingStatus.UNDECIDED,
+        reason=f"{metric.removesuffix('_ms')} was not measured: {why}.",
+        margin=limit,
+        unit=unit,
+        needed=needed,
+    )
+
+
+def _sure(alpha: float) -> str:
+    return f"{100 * (1 - alpha):g} % confidence"
