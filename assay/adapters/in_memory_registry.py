@@ -1,0 +1,167 @@
+"""The registry in dictionaries: for tests of everything that needs a registry but no MLflow.
+
+Aliases move by the rules of every registry (`registry_aliases`), and it passes the contract tests
+of the real one; only the place that remembers is a fake.
+"""
+
+import json
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from assay import digests
+from assay.adapters import registry_aliases as aliases
+from assay.adapters import registry_layout as layout
+from assay.artifact import check_model_name
+from assay.errors import ConfigError, InfrastructureError
+from assay.ports import GateRecord
+from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion
+
+
+@dataclass(slots=True)
+class RecordedRun:
+    """A gate's run: the model's name, its tags, and its evidence by file name."""
+
+    model: str
+    tags: dict[str, str]
+    files: dict[str, bytes]
+
+
+@dataclass(slots=True)
+class _Version:
+    record: RegisteredVersion
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class InMemoryRegistry:
+    """Lives as long as the object; `reachable = False` plays a registry that is down."""
+
+    def __init__(self) -> None:
+        self.reachable = True
+        self.runs: dict[str, RecordedRun] = {}
+        self._versions: dict[str, list[_Version]] = {}
+        self._aliases: dict[tuple[str, str], str] = {}
+        self._lock = threading.RLock()
+
+    # --- Registry -------------------------------------------------------------------------------
+
+    def production(self, model: str) -> RegisteredVersion | None:
+        """Returns what the alias `production` names, or None (see `Registry.production`)."""
+        with self._reaching(model):
+            return self.named(model, aliases.PRODUCTION)
+
+    def recorded_verdict(self, key: Mapping[str, str]) -> tuple[str, Mapping[str, object]] | None:
+        """Returns (run id, verdict document) of the latest valid run with the same inputs."""
+        with self._reaching(key["model"]):
+            for name, run in self._gates(key["model"], key):
+                data = run.files.get(layout.VERDICT_FILE, b"")
+                if digests.of_bytes(data) != run.tags[layout.VERDICT_DIGEST]:
+                    raise ConfigError(f"run {name}: {layout.VERDICT_FILE} is not what was recorded")
+                return name, json.loads(data)
+        return None
+
+    def uses(self, model: str, golden_digest: str) -> int:
+        """Returns how many valid gates of this model have used a golden set."""
+        with self._reaching(model):
+            return sum(1 for _ in self._gates(model, {"golden": golden_digest}))
+
+    def record(self, gate: GateRecord) -> str:
+        """Stores a gate's run and registers its candidate (see `Registry.record`)."""
+        with self._reaching(gate.model):
+            for name, run in self.runs.items():
+                if run.tags[layout.RUN_ID] == gate.context.run_id:
+                    return name
+            name = secrets.token_hex(16)
+            folder = gate.evidence_dir
+            files = {
+                path.relative_to(folder).as_posix(): path.read_bytes()
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+            tags = layout.parent_tags(gate) | {layout.VERDICT: gate.verdict.verdict.value}
+            self.runs[name] = RecordedRun(gate.model, tags, files)
+            self._register(gate, name)
+            return name
+
+    def promote(
+        self, ref: ArtifactRef, *, expected: ArtifactRef | None, gate_run: str
+    ) -> PromotionOutcome:
+        """Moves `production` to `ref` (see `registry_aliases.promote`)."""
+        with self._reaching(ref.model):
+            return aliases.promote(self, ref, expected=expected, gate_run=gate_run)
+
+    def move_back(
+        self, model: str, to_version: str | None, *, reason: str, who: str
+    ) -> PromotionOutcome:
+        """Moves `production` to `previous-production` (see `registry_aliases.move_back`)."""
+        with self._reaching(model):
+            return aliases.move_back(self, model, to_version, reason=reason, who=who)
+
+    # --- AliasTable -----------------------------------------------------------------------------
+
+    def named(self, model: str, alias: str) -> RegisteredVersion | None:
+        """Returns the version an alias names, or None where there is no such alias."""
+        number = self._aliases.get((model, alias))
+        return None if number is None else self._numbered(model, number).record
+
+    def registered(self, ref: ArtifactRef) -> RegisteredVersion | None:
+        """Returns the registered version of an artifact, or None."""
+        for version in self._versions.get(ref.model, ()):
+            if (version.record.digest, version.record.version) == (ref.digest, ref.version):
+                return version.record
+        return None
+
+    def point(self, model: str, alias: str, number: str) -> None:
+        """Makes an alias name a version."""
+        self._aliases[model, alias] = number
+
+    def tag(self, version: RegisteredVersion, key: str, value: str) -> None:
+        """Sets a tag of a version."""
+        self._numbered(version.model, version.number).tags[key] = value
+
+    def tagged(self, version: RegisteredVersion, key: str) -> str | None:
+        """Returns a tag of a version, or None."""
+        return self._numbered(version.model, version.number).tags.get(key)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reaching(self, model: str) -> Iterator[None]:
+        check_model_name(model)
+        if not self.reachable:
+            raise InfrastructureError("in-memory registry: cannot be reached; try again")
+        with self._lock:
+            yield
+
+    def _gates(self, model: str, key: Mapping[str, str]) -> Iterator[tuple[str, RecordedRun]]:
+        wanted = layout.ledger_tags(key).items()
+        for name, run in reversed(self.runs.items()):
+            matches = run.model == model and wanted <= run.tags.items()
+            if matches and layout.counts(run.tags[layout.VERDICT]):
+                yield name, run
+
+    def _register(self, gate: GateRecord, run: str) -> None:
+        ref = gate.context.candidate
+        if ref is None or gate.source is None:
+            return
+        versions = self._versions.setdefault(ref.model, [])
+        found = self.registered(ref)
+        if found is None:
+            found = RegisteredVersion(
+                model=ref.model,
+                version=ref.version,
+                digest=ref.digest,
+                number=str(len(versions) + 1),
+            )
+            versions.append(_Version(found))
+        self.point(ref.model, aliases.CANDIDATE, found.number)
+        version = self._numbered(ref.model, found.number)
+        learnt = layout.counts(gate.verdict.verdict.value)
+        if learnt or not layout.counts(version.tags.get(layout.VERDICT)):
+            version.tags |= layout.version_tags(gate, run)
+            version.record = replace(version.record, gate_run=run)
+
+    def _numbered(self, model: str, number: str) -> _Version:
+        return self._versions[model][int(number) - 1]
