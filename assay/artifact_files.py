@@ -47,7 +47,7 @@ REFUSED_KEYS = frozenset(
         "sentence_transformers",
     }
 )
-_PLACE = re.compile(r"\w+://|^[/~]\w|^[A-Za-z]:[\\/]|^\\\\|(?:^|[\\/])\.\.(?:[\\/]|$)")
+_PLACE = re.compile(r"\w+://|^/\w|^~[\w/]|^[A-Za-z]:[\\/]|^\\\\|(?:^|[\\/])\.\.(?:[\\/]|$)")
 
 
 def refuse(code: str, message: str) -> ArtifactError:
