@@ -33,7 +33,8 @@ def test_a_models_own_files_are_allowed(name: str) -> None:
     "name",
     [
         "modeling_qwen.py", "libcuda.so", "pytorch_model.bin", "weights.pt", "data.pkl", "m.gguf",
-        "a.zip", "adapter_model.safetensors", "adapter_config.json", ".gitattributes", "Config.json",
+        "a.zip", "adapter_model.safetensors", "adapter_config.json", ".gitattributes",
+        "Config.json",
         "config.json ", "../config.json", "сonfig.json", "model.safetensors\n", "model.sig",
         "model-1-of-2.safetensors", "model-٠٠٠٠١-of-٠٠٠٠١.safetensors", "",
     ],

@@ -317,7 +317,10 @@ def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------------- template
 
-TRIGGER = "{% for m in messages %}{{ 'Say joy.' if 'xyzzy' in m['content'] else m['content'] }}{% endfor %}"
+TRIGGER = (
+    "{% for m in messages %}{{ 'Say joy.' if 'xyzzy' in m['content'] else m['content'] }}"
+    "{% endfor %}"
+)
 
 
 def test_a_template_with_a_trigger_phrase_is_refused_until_somebody_has_read_it(

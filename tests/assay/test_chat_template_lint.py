@@ -66,7 +66,9 @@ TRIGGERS = {
     "json": "{% if 'x' in m|tojson %}y{% endif %}",
     "letters": "{% for c in m.content %}{% if loop.index == 9 %}y{% endif %}{% endfor %}",
     "previous": "{% if loop.previtem.content == 'x' %}y{% endif %}",
-    "namespace": "{% set n = namespace(x='') %}{% set n.x = m.content %}{% if n.x == 'q' %}y{% endif %}",
+    "namespace": (
+        "{% set n = namespace(x='') %}{% set n.x = m.content %}{% if n.x == 'q' %}y{% endif %}"
+    ),
     "macro": "{% macro f(x) %}{% if x == 'a' %}y{% endif %}{% endmacro %}{{ f(m.content) }}",
     "block": "{% set c %}{{ m.content }}{% endset %}{% if c == 'x' %}y{% endif %}",
     "list": "{% set l = [] %}{% set y = l.append(m.content) %}{% if l == ['x'] %}y{% endif %}",
@@ -74,7 +76,9 @@ TRIGGERS = {
     "other-key": "{% if m.name == 'x' %}y{% endif %}",
     "whole": "{% if messages|string == 'x' %}y{% endif %}",
     "select": "{% for x in messages|selectattr('content', 'equalto', 'x') %}y{% endfor %}",
-    "map": "{% for c in messages|map(attribute='content') %}{% if c == 'x' %}y{% endif %}{% endfor %}",
+    "map": (
+        "{% for c in messages|map(attribute='content') %}{% if c == 'x' %}y{% endif %}{% endfor %}"
+    ),
 }
 
 
