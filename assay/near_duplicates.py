@@ -53,7 +53,7 @@ def same_text_key(text: str) -> str:
     """
     folded = _fold(text)
     visible = "".join(c for c in folded if c.isspace() or unicodedata.category(c)[0] != "C")
-    return " ".join(visible.split())
+    return " ".join(_fold(visible).split())
 
 
 def words_key(text: str) -> str:
@@ -66,7 +66,8 @@ def words_key(text: str) -> str:
         "" if c in _APOSTROPHES or c in _VARIATION_SELECTORS else c if _is_word(c) else " "
         for c in _fold(text)
     )
-    return " ".join(words.split()) or same_text_key(text)
+    # Folded again: what was removed may have kept a letter apart from its mark.
+    return " ".join(_fold(words).split()) or same_text_key(text)
 
 
 def _fold(text: str) -> str:
