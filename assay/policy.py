@@ -4,10 +4,11 @@ Decides what a policy may say in general; what each evaluator's entry may say is
 own (its dataclass fields), validated when `evaluators.registry.build` makes it.
 """
 
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from assay import digests
 from assay.documents import Document, read_yaml
@@ -15,22 +16,91 @@ from assay.documents import Document, read_yaml
 Backend = Literal["docker", "process", "endpoint", "kubernetes"]
 
 
-class Policy(Document):
-    """The whole of `policy.yaml`."""
+class FreezeWindow(Document):
+    """Days in which nothing is released; both ends belong to it."""
 
-    schema_version: Literal[1]
-    alpha: float = Field(default=0.05, gt=0.0, lt=0.5)
-    first_release: Literal["refuse", "allow"] = "refuse"
-    stratum: Literal["core", "hitl"] = "core"
-    max_unanswered_rate: float = Field(default=0.001, ge=0.0, lt=0.5)
-    replicates: int = Field(default=10_000, ge=999, le=1_000_000)
-    backends_that_may_promote: tuple[Backend, ...] = ("docker", "kubernetes")
-    evaluators: dict[str, dict[str, Any]] = Field(min_length=1)
+    start: date = Field(description="First day, UTC.")
+    until: date = Field(description="Last day, UTC.")
+    reason: str = Field(min_length=1, description="Why, for those whose release is held.")
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        if self.until < self.start:
+            raise ValueError("until must not lie before start")
+        return self
+
+
+class Anchor(Document):
+    """A pinned release that every later one is compared with: small losses cannot add up."""
+
+    version: str = Field(min_length=1, description="Version of the pinned release.")
+    margin: float = Field(
+        gt=0.0, lt=1.0, description="How far below the anchor's a class's F1 may lie in all."
+    )
+    macro_margin: float = Field(gt=0.0, lt=1.0, description="The same for macro-F1.")
+
+
+class Policy(Document):
+    """The thresholds of the release gate: the whole of `policy.yaml`."""
+
+    schema_version: Literal[1] = Field(description="Version of this document's form.")
+    alpha: float = Field(
+        default=0.05,
+        gt=0.0,
+        lt=0.5,
+        description="Chance, at most, of promoting a version that is worse by a whole margin; and "
+        "of blaming any class of one that is as good.",
+    )
+    first_release: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="Whether a version may be promoted where there is no production: `allow` "
+        "judges it by absolute floors and limits alone.",
+    )
+    stratum: Literal["core", "hitl"] = Field(
+        default="core",
+        description="The cases that decide; cases chosen because production erred flatter the "
+        "candidate and are reported only.",
+    )
+    max_unanswered_rate: float = Field(
+        default=0.001,
+        ge=0.0,
+        lt=0.5,
+        description="Share of questions that may end without an answer; beyond it a run is "
+        "invalid. Such cases are left out for both models.",
+    )
+    replicates: int = Field(
+        default=10_000, ge=999, le=1_000_000, description="Draws of every resampling test."
+    )
+    backends_that_may_promote: tuple[Backend, ...] = Field(
+        default=("docker", "kubernetes"),
+        description="Server back ends whose verdict may move `production`.",
+    )
+    freeze: bool = Field(
+        default=False, description="Blocks every candidate, save by a recorded override."
+    )
+    freeze_windows: tuple[FreezeWindow, ...] = Field(
+        default=(), description="Days in which every candidate is blocked."
+    )
+    anchor: Anchor | None = Field(
+        default=None, description="A pinned release to compare with as well as with production."
+    )
+    evaluators: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="Evaluator → its options; each evaluator named here must pass."
+    )
 
     @property
     def digest(self) -> str:
         """Digest of the canonical form; comments and layout do not change it."""
         return digests.of_json(self.model_dump(mode="json"))
+
+    def frozen_on(self, day: date) -> str | None:
+        """Returns why nothing may be released on a day, or None when it may."""
+        if self.freeze:
+            return "the policy freezes all releases"
+        for window in self.freeze_windows:
+            if window.start <= day <= window.until:
+                return f"releases are frozen until {window.until}: {window.reason}"
+        return None
 
 
 def load_policy(path: Path) -> Policy:

@@ -96,6 +96,14 @@ class Evaluator(ABC):
         """
         return None
 
+    def explain(self) -> tuple[str, ...]:
+        """Says in plain sentences what the options ask; empty where their descriptions do."""
+        return ()
+
+    def warnings(self, golden: GoldenSet, rules: Rules) -> tuple[str, ...]:
+        """Says what a golden set can never show under these options, before anything is asked."""
+        return ()
+
     @abstractmethod
     def evaluate(self, inputs: Inputs) -> Evaluation:
         """Judges the candidate's answers against production's and the policy.

@@ -8,17 +8,20 @@ explored and reported, and never decide. What the findings add up to is left to 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from assay.errors import ConfigError, TooFewCasesError
+from assay.golden_set import GoldenSet
+from assay.records import Finding, GoldenCase
 from assay.task import Task
-from evaluators.base import Evaluation, Evaluator, Inputs
+from evaluators.base import Evaluation, Evaluator, Inputs, Rules
 from evaluators.f1_cells import answered_cases, cells_of, metrics_of
 from evaluators.f1_findings import F1Rules, comparisons
 from evaluators.f1_floors import floor_findings
+from evaluators.f1_power import F1Margins, shortages
 from evaluators.f1_slices import explore
 from evaluators.f1_tables import tables_of
 
@@ -67,21 +70,45 @@ class EmotionF1(Evaluator):
                         f"{', '.join(map(repr, task.labels))}; correct the policy"
                     )
 
+    def explain(self) -> tuple[str, ...]:
+        """Says what must hold for every class and the macro."""
+        sentences = [
+            f"every class's F1 must be shown to lie less than {self.margin:g} below production's, "
+            f"and macro-F1 less than {self.macro_margin:g}",
+            *(f"for `{label}` it is {margin:g}" for label, margin in self.margins.items()),
+            "a class shown to be worse by its margin or more blocks",
+            f"a class needs {self.minimum_support} golden cases before it may pass",
+        ]
+        if self.floor or self.macro_floor:
+            sentences.append(
+                f"whatever production does, F1 must be shown to reach {self.floor:g} in every "
+                f"class and {self.macro_floor:g} in the mean"
+            )
+        sentences += [f"for `{k}` the floor is {floor:g}" for k, floor in self.floors.items()]
+        if self.advisory:
+            sentences.append(f"{', '.join(self.advisory)}: reported, without deciding")
+        return tuple(sentences)
+
+    def warnings(self, golden: GoldenSet, rules: Rules) -> tuple[str, ...]:
+        """Says which classes are too small for their margin."""
+        margins = F1Margins(
+            margin=self.margin,
+            margins=self.margins,
+            minimum_support=self.minimum_support,
+            advisory=self.advisory,
+        )
+        return shortages(margins, golden, rules)
+
     def evaluate(self, inputs: Inputs) -> Evaluation:
         """Judges the candidate's labels.
 
         Raises:
             TooFewCasesError: no case of the deciding stratum was answered.
         """
-        answered = answered_cases(inputs)
-        core = [case for case in answered if case.stratum == inputs.rules.stratum]
-        if not core:
-            raise TooFewCasesError(
-                f"no case of the stratum {inputs.rules.stratum!r} was answered; expected at least "
-                "one; add cases of that stratum, or name another in the policy"
-            )
-        cells, rules = cells_of(core, inputs), self._rules(inputs)
-        explored = explore(answered, inputs, self.name, rate=self.false_discovery_rate)
+        cells, rules = cells_of(self._core(inputs), inputs), self._rules(inputs)
+        explored = explore(
+            answered_cases(inputs), inputs, self.name, rate=self.false_discovery_rate
+        )
         return Evaluation(
             findings=(
                 *comparisons(cells, rules),
@@ -94,6 +121,29 @@ class EmotionF1(Evaluator):
             },
             tables=tables_of(cells, rules) | {"slices": list(explored.rows)},
         )
+
+    def against(self, inputs: Inputs, baseline: str) -> tuple[Finding, ...]:
+        """Compares the candidate with another model in production's place, without floors.
+
+        Args:
+            inputs: that model's answers stand where production's do.
+            baseline: what to call it.
+
+        Raises:
+            TooFewCasesError: no case of the deciding stratum was answered.
+        """
+        rules = replace(self._rules(inputs), baseline=baseline)
+        return tuple(comparisons(cells_of(self._core(inputs), inputs), rules))
+
+    def _core(self, inputs: Inputs) -> list[GoldenCase]:
+        stratum = inputs.rules.stratum
+        core = [case for case in answered_cases(inputs) if case.stratum == stratum]
+        if not core:
+            raise TooFewCasesError(
+                f"no case of the stratum {stratum!r} was answered; expected at least one; add "
+                "cases of that stratum, or name another in the policy"
+            )
+        return core
 
     def _rules(self, inputs: Inputs) -> F1Rules:
         labels = inputs.task.labels

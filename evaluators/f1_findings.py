@@ -28,7 +28,10 @@ PASSED, FAILED, UNDECIDED = FindingStatus.PASSED, FindingStatus.FAILED, FindingS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class F1Rules:
-    """The evaluator's options, resolved for each label; `paired`: there is a production."""
+    """The evaluator's options, resolved for each label.
+
+    `paired` says that there is a model to compare with, `baseline` what to call it.
+    """
 
     evaluator: str
     labels: tuple[str, ...]
@@ -40,6 +43,7 @@ class F1Rules:
     advisory: frozenset[str]
     paired: bool
     rules: Rules
+    baseline: str = "production"
 
     @property
     def power(self) -> float:
@@ -182,7 +186,7 @@ def _sentence(found: Compared, status: FindingStatus, rules: F1Rules) -> str:
     what = f"F1 of `{found.label}`" if found.label else "Macro-F1"
     result, level = found.result, 100 * (1 - rules.rules.alpha)
     start = (
-        f"{what} is {found.candidate:.3f} against {found.production:.3f} in production "
+        f"{what} is {found.candidate:.3f} against {found.production:.3f} in {rules.baseline} "
         f"({result.difference:+.3f})"
     )
     bound = f"its {level:g} % lower bound {result.lower:+.3f}"
@@ -197,8 +201,8 @@ def _sentence(found: Compared, status: FindingStatus, rules: F1Rules) -> str:
         return f"{start}; {found.n} golden cases are fewer than the {found.minimum} it needs."
     if result.p <= rules.rules.alpha:
         return (
-            f"{start}; production is not above the margin {found.margin:g}, so the comparison "
-            "could not fail; set a smaller margin for it, or make the class advisory."
+            f"{start}; {rules.baseline} is not above the margin {found.margin:g}, so the "
+            "comparison could not fail; set a smaller margin for it, or make the class advisory."
         )
     smallest = detectable_difference(
         found.variance, found.n, alpha=rules.rules.alpha, power=rules.power

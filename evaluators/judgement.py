@@ -24,6 +24,7 @@ from assay.verdict import decide, next_steps, summarise
 from evaluators.base import Evaluation, Evaluator, Inputs, Rules
 from evaluators.completeness import RawAnswers, check_answers, content_digests
 from evaluators.registry import build
+from evaluators.release_rules import anchor_findings, freeze_findings
 
 __all__ = ["Judgement", "RawAnswers", "judge"]
 
@@ -46,6 +47,7 @@ def judge(
     production: RawAnswers | None,
     context: RunContext,
     only: tuple[str, ...] = (),
+    anchor: RawAnswers | None = None,
 ) -> Judgement:
     """Judges a candidate's answers against production's and the policy.
 
@@ -58,6 +60,7 @@ def judge(
         production: the same of production, None where there is none.
         context: what the verdict states about its run; its problems make the verdict invalid.
         only: judge these evaluators alone; such a verdict may not move an alias.
+        anchor: the answers of the release that the policy pins, where it pins one.
 
     Raises:
         ConfigError: the policy names an unknown evaluator, option or class, or `only` an evaluator
@@ -90,13 +93,17 @@ def judge(
     judges = () if problems else chosen
     evaluations = {evaluator.name: _evaluated(evaluator, inputs) for evaluator in judges}
     findings = tuple(finding for item in evaluations.values() for finding in item.findings)
+    if not problems:
+        findings += freeze_findings(policy, context.started_at)
+        findings += anchor_findings(policy, judges, inputs, anchor)
     kind = decide(findings, problems)
     verdict = Verdict(
         verdict=kind,
         summary=summarise(kind, findings, problems, context, only),
         findings=findings,
         next_steps=next_steps(kind, findings, problems, only),
-        inputs=_inputs(golden, probes, task, policy, raw, context),
+        inputs=_inputs(golden, probes, task, policy, raw, context)
+        | ({"anchor_predictions": answers_digest(anchor.predictions)} if anchor else {}),
         metrics=_metrics(evaluations, inputs),
         seed=seed,
         only=only,

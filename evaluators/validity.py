@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from assay.errors import TooFewCasesError
+from assay.golden_set import GoldenSet
 from assay.rates import (
     PairedRates,
     cases_for_upper_bound,
@@ -20,7 +21,7 @@ from assay.rates import (
     paired_difference_bounds,
 )
 from assay.records import AnswerStatus, Finding, FindingStatus, Role
-from evaluators.base import Evaluation, Evaluator, Inputs
+from evaluators.base import Evaluation, Evaluator, Inputs, Rules
 from evaluators.f1_cells import answered_cases
 
 
@@ -39,6 +40,25 @@ class Validity(Evaluator):
 
     max_invalid_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
     margin: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+
+    def explain(self) -> tuple[str, ...]:
+        """Says what must hold for answers without a label."""
+        return (
+            f"at most {self.max_invalid_rate:.2%} of the answers may name no label of the task, "
+            f"and at most {self.margin:.2%} more of them than of production's",
+        )
+
+    def warnings(self, golden: GoldenSet, rules: Rules) -> tuple[str, ...]:
+        """Says when even a model without an invalid answer could not be shown to be under them."""
+        cases = sum(case.stratum == rules.stratum for case in golden.cases)
+        limit = min(self.max_invalid_rate, self.margin)
+        needed = cases_for_upper_bound(0.0, limit, alpha=rules.alpha)
+        if needed is None or cases >= needed:
+            return ()
+        return (
+            f"{cases} cases cannot show a rate under {limit:.2%} even if no answer is invalid; "
+            f"that takes {needed}",
+        )
 
     def evaluate(self, inputs: Inputs) -> Evaluation:
         """Judges the candidate's answers to the deciding stratum.
