@@ -90,8 +90,8 @@ main() {
     local recipe found base context
     docker version >/dev/null 2>&1 || die "no Docker engine answers; start one (or use the process back end)"
     recipe=$(recipe_digest)
-    found=$(docker image ls --quiet --no-trunc --filter "label=org.assay.recipe=$recipe" | head -1)
-    if [ -n "$found" ]; then
+    # By name: an image built on top of ours would carry the same label.
+    if found=$(docker image inspect --format '{{.Id}}' "$tag-${recipe:0:12}" 2>/dev/null); then
         docker tag "$found" "$tag"
         say "$tag is up to date"
         echo "$found"

@@ -28,9 +28,10 @@ from assay.records import Endpoint, EngineIdentity
 
 _POLL_S = 0.25
 _HEARTBEAT_S = 15.0
+_DEATHBED_S = 3.0
 _MILESTONES = (
     (re.compile(r"Starting vLLM server on"), "opening the socket"),
-    (re.compile(r"torch\.compile|Dynamo bytecode|Compiling a graph"), "compiling kernels"),
+    (re.compile(r"Dynamo bytecode transform|torch\.compile took"), "compiling kernels"),
     (re.compile(r"Loading weights took"), "weights loaded, warming up"),
     (re.compile(r"Starting to load model"), "loading the weights"),
     (re.compile(r"Initializing a V1 LLM engine"), "starting the workers"),
@@ -96,7 +97,11 @@ class StartedEngine(ABC):
         try:
             server_readiness.ask_once(self.endpoint, question)
         except InfrastructureError as error:
-            self._raise_if_ended()
+            # A dying engine drops its connections before it is seen to have ended.
+            end = time.monotonic() + _DEATHBED_S
+            while time.monotonic() < end:
+                self._raise_if_ended()
+                time.sleep(_POLL_S)
             raise InfrastructureError(f"{error}; {self._last_words()}") from error
 
     def _wait_healthy(self, progress: Progress) -> None:

@@ -98,7 +98,7 @@ def test_an_engine_that_is_never_ready_is_given_up_with_its_last_words(
 ) -> None:
     told: list[str] = []
     with (
-        pytest.raises(InfrastructureError, match="not ready after 1 s.*last words") as caught,
+        pytest.raises(InfrastructureError, match=r"not ready after 1 s.*last words") as caught,
         launch(mode, startup_timeout_s=1) as server,
     ):
         server.wait_ready(told.append)

@@ -1,14 +1,18 @@
-"""A server that looks like vLLM and fails in a chosen way: `fault_engine.py MODE [vLLM arguments]`.
+"""A server that looks like vLLM and fails in a chosen way: `fault_engine.py MODE ARGUMENTS…`.
 
-A real process with a real socket, started by the real back end in place of the engine's interpreter.
+A real process with a real socket, started by the real back end where it would start the engine.
 """
 
 import json
 import os
+import resource
 import signal
+import socket
 import socketserver
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -20,6 +24,11 @@ Traceback (most recent call last):
   File "/env/vllm/model_executor/model_loader/default_loader.py", line 498, in load_weights
     loaded = model.load_weights(iterator)
 RuntimeError: start (0) + length (384) exceeds dimension size (256)."""
+LAST_WORDS = {
+    "refuses_model": LOADING,
+    "no_memory": LOADING.replace("RuntimeError: start", "torch.OutOfMemoryError: start"),
+    "no_module": "/env/bin/python: No module named vllm",
+}
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -81,24 +90,60 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         return self.socket.accept()[0], ("unix", 0)
 
 
-def main() -> None:
-    """Fails early, or serves."""
-    if os.environ.get("FAULT_ENVIRONMENT_FILE"):
-        Path(os.environ["FAULT_ENVIRONMENT_FILE"]).write_text(json.dumps(dict(os.environ)))
-    if MODE == "refuses_model":
-        sys.exit(LOADING)
-    if MODE == "no_memory":
-        sys.exit(LOADING.replace("RuntimeError: start", "torch.OutOfMemoryError: start"))
-    if MODE == "no_module":
-        sys.exit("/env/bin/python: No module named vllm")
+def attempt(action: Callable[[], object]) -> str:
+    """Returns "done", or the name of the error that kept an action from being done."""
+    try:
+        action()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+def explore(folder: Path) -> None:
+    """Writes down what an engine could do if it wanted to."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    network = partial(socket.create_connection, ("1.1.1.1", 53), 2)
+    report = {
+        "uid": os.getuid(),
+        "capabilities": int(status["CapEff"], 16) | int(status["CapBnd"], 16),
+        "no_new_privileges": int(status["NoNewPrivs"]),
+        "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "network": attempt(network),
+        "write_root": attempt(partial(Path("/written").write_text, "x")),
+        "write_model": attempt(partial(Path("/model/written").write_text, "x")),
+        "write_script": attempt(partial(Path("/assay/container_entry.sh").write_text, "x")),
+        "write_tmp": attempt(partial(Path("/tmp/written").write_text, "x")),
+        "core_limit": resource.getrlimit(resource.RLIMIT_CORE)[0],
+        "arguments": ARGUMENTS,
+    }
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def fail_early() -> None:
+    """Does what the modes do that never get as far as serving."""
+    if MODE in LAST_WORDS:
+        sys.exit(LAST_WORDS[MODE])
+    if MODE == "eats_memory":
+        hoard = []
+        while True:
+            hoard.append(os.urandom(2**24))
     if MODE == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    if MODE == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if MODE == "silent":
         time.sleep(3600)
-    print("Starting to load model", flush=True)
+
+
+def main() -> None:
+    """Fails early, or serves."""
+    fail_early()
     path = ARGUMENTS[ARGUMENTS.index("--uds") + 1]
+    if MODE == "explores":
+        explore(Path(path).parent)
+    if os.environ.get("FAULT_ENVIRONMENT_FILE"):
+        Path(os.environ["FAULT_ENVIRONMENT_FILE"]).write_text(json.dumps(dict(os.environ)))
+    if MODE == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("Starting to load model", flush=True)
     if MODE == "link":
         Path(path).symlink_to("/run/docker.sock")
         time.sleep(3600)
