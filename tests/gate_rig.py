@@ -1,0 +1,180 @@
+"""A whole gate without a server: shipped in-memory adapters behind the real orchestration.
+
+Two models answer from a table: production knows all labels but errs on every tenth case; what a
+candidate does is said by `answers`. Everything else (store with real signatures, judgement,
+evidence, report, aliases) is the real code.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assay import digests
+from assay.adapters.chat_wire import Failure
+from assay.adapters.in_memory_chat import InMemoryChat
+from assay.adapters.in_memory_golden import InMemoryGoldenSource, InMemoryGoldenValidator
+from assay.adapters.in_memory_registry import InMemoryRegistry
+from assay.adapters.in_memory_server import InMemoryServer
+from assay.adapters.in_memory_store import InMemoryStore
+from assay.records import GoldenCase
+from flows.conclude import GateResult
+from flows.conduct import conduct
+from flows.gathering import Ports
+from flows.request import GateRequest
+from flows.settings import Settings
+from flows.steps import PlainSteps
+from tests.artifact_factory import Keys, make_artifact, make_keys
+
+LABELS = ("joy", "anger", "fear")
+CASES_PER_LABEL = 80
+MODEL = "emotion"
+
+TASK = """
+schema_version: 1
+name: emotion
+labels: [joy, anger, fear]
+messages: [{role: user, content: "{text}"}]
+decoding: {mode: constrained, max_tokens: 4}
+readiness_text: hello
+"""
+POLICY = """
+schema_version: 1
+first_release: FIRST
+replicates: 999
+backends_that_may_promote: [docker]
+evaluators:
+  emotion_f1: {margin: 0.05, macro_margin: 0.03, floor: 0.3, macro_floor: 0.4}
+  validity: {max_invalid_rate: 0.05}
+"""
+SERVING = """
+schema_version: 1
+profiles:
+  cpu: {image: "assay/vllm-cpu:0.32.0", limits: {memory_gib: 1}}
+"""
+
+Answer = Callable[[GoldenCase], str | Failure]
+"""What a model says to a case."""
+
+
+def golden_cases() -> tuple[GoldenCase, ...]:
+    """Returns 240 cases whose text is their id, in words."""
+    return tuple(
+        GoldenCase(
+            id=f"{label}-{number:03}",
+            text=f"secret text {label} {number}",
+            text_sha256=digests.text_sha256(f"secret text {label} {number}"),
+            label=label,
+            lang="en",
+            source="test",
+            stratum="core",
+            slices=(),
+            added_in="1.0.0",
+        )
+        for label in LABELS
+        for number in range(CASES_PER_LABEL)
+    )
+
+
+def mostly_right(case: GoldenCase) -> str:
+    """Errs on every tenth case."""
+    wrong = int(case.id[-3:]) % 10 == 0
+    return LABELS[(LABELS.index(case.label) + 1) % 3] if wrong else case.label
+
+
+def always_right(case: GoldenCase) -> str:
+    """Never errs."""
+    return case.label
+
+
+def blind_to_fear(case: GoldenCase) -> str:
+    """Takes every fear for anger, and is else as good as production."""
+    return "anger" if case.label == "fear" else mostly_right(case)
+
+
+@dataclass(slots=True)
+class Rig:
+    """One machine with a store of three versions, and production's alias not set."""
+
+    folder: Path
+    keys: Keys
+    store: InMemoryStore
+    answers: dict[str, Answer]
+    server: InMemoryServer = field(default_factory=InMemoryServer)
+    registry: InMemoryRegistry = field(default_factory=InMemoryRegistry)
+    cases: tuple[GoldenCase, ...] = field(default_factory=golden_cases)
+    asked: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    validator: Any = field(default_factory=InMemoryGoldenValidator)
+    before_answer: Callable[[int], None] = lambda count: None
+
+    def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
+        """Runs one gate of a version."""
+        for name, text in {"task": TASK, "serving": SERVING, "policy": POLICY}.items():
+            path, wanted = self.folder / f"{name}.yaml", text.replace("FIRST", first)
+            if not path.exists() or path.read_text() != wanted:
+                path.write_text(wanted)
+        paths = {name: self.folder / f"{name}.yaml" for name in ("task", "serving", "policy")}
+        request = GateRequest(
+            **({"model": MODEL, "version": version, "backend": "docker"} | paths | changes)
+        )
+        return conduct(
+            request,
+            settings=self.settings,
+            ports=self.ports(),
+            steps=PlainSteps(self.said.append, wait_s=0.001),
+            progress=self.said.append,
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """Places inside the rig's folder."""
+        return Settings(
+            home=self.folder / "home",
+            store="in-memory",
+            trust=self.folder / "trust.yaml",
+            tracking_uri="in-memory",
+            who="tester",
+        )
+
+    def ports(self) -> Ports:
+        """The shipped in-memory adapters."""
+        return Ports(
+            store=self.store,
+            server=self.server,
+            backend="docker",
+            client=InMemoryChat(answer=self._answer),
+            golden=InMemoryGoldenSource(cases={None: self.cases}),
+            validator=self.validator,
+            registry=self.registry,
+        )
+
+    def publish(self, version: str, *, seed: int) -> Path:
+        """Publishes a version whose weights follow from `seed`."""
+        folder = make_artifact(self.folder / "models" / version, seed=seed)
+        self.store.publish(folder, model=MODEL, version=version, private_key=self.keys.private)
+        return folder
+
+    def _answer(self, body: Mapping[str, Any]) -> str | Failure:
+        text = body["messages"][-1]["content"]
+        by_text = {case.text: case for case in self.cases}
+        case = by_text.get(text)
+        if case is None:  # the check that constrained output really is constrained
+            return "anything"
+        self.asked.append(f"{body['model']}/{case.id}")
+        self.before_answer(len(self.asked))
+        return self.answers[body["model"]](case)
+
+
+def make_rig(folder: Path) -> Rig:
+    """Returns a rig with 1.0.0, 1.1.0 (better) and 1.2.0 (blind to fear) in its store."""
+    keys = make_keys(folder / "keys")
+    rig = Rig(
+        folder=folder,
+        keys=keys,
+        store=InMemoryStore(keys.trusted),
+        answers={"1.0.0": mostly_right, "1.1.0": always_right, "1.2.0": blind_to_fear},
+    )
+    for seed, version in enumerate(rig.answers):
+        rig.publish(version, seed=seed)
+    return rig
