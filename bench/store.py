@@ -3,7 +3,8 @@
 Publishes and pulls an artifact of random weights from a local folder, and times `sha256sum`,
 `openssl dgst`, `cp` and model-signing's own verification on the same file in the same run, all from
 a warm page cache. Each figure is the median of the rounds; the ratios are what travels between
-machines. The store runs in a process of its own, whose peak of resident memory is reported.
+machines. On a machine that others use too, trust the processor's seconds, not the clock's. The
+store runs in a process of its own, whose peak of resident memory is reported.
 """
 
 import argparse
@@ -32,6 +33,9 @@ from tests import artifact_factory  # noqa: E402
 MIB = 2**20
 MODEL = "bench"
 
+Cost = tuple[float, float]
+"""Seconds by the clock, seconds of processor time (own and children's)."""
+
 
 def write_artifact(folder: Path, size: int) -> Path:
     """Writes an artifact whose embedding holds about `size` random bytes, a piece at a time."""
@@ -59,7 +63,7 @@ def write_artifact(folder: Path, size: int) -> Path:
     return folder
 
 
-def store_steps(work: Path, round_number: int) -> dict[str, float]:
+def store_steps(work: Path, round_number: int) -> dict[str, Cost]:
     """Times one publication and one pull; runs in a process of its own."""
     keys = artifact_factory.make_keys(work, f"round{round_number}")
     store = FsspecStore(str(work / f"store{round_number}"), keys.trusted)
@@ -74,22 +78,27 @@ def store_steps(work: Path, round_number: int) -> dict[str, float]:
         "pull": timed(lambda: store.pull(MODEL, version, pulled)),
     }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return figures | {"peak_bytes": peak, "imports_bytes": before}
+    return figures | {"peak_bytes": (peak, before)}
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Returns the seconds that something took."""
-    began = time.perf_counter()
+def timed(work: Callable[[], object]) -> Cost:
+    """Returns what something cost."""
+    began, used = time.perf_counter(), processor_s()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, processor_s() - used
 
 
-def command(*words: str | Path) -> float:
-    """Returns the seconds that a command took."""
+def processor_s() -> float:
+    """Returns the processor time of this process and its ended children, in seconds."""
+    return sum(os.times()[:4])
+
+
+def command(*words: str | Path) -> Cost:
+    """Returns what a command cost."""
     return timed(lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL))
 
 
-def yardsticks(work: Path, weights: Path) -> dict[str, float]:
+def yardsticks(work: Path, weights: Path) -> dict[str, Cost]:
     """Times what the store is held against, on the same file."""
     figures = {"sha256sum": command("sha256sum", weights)}
     if shutil.which("openssl"):
@@ -122,7 +131,7 @@ def main() -> int:
     return 0
 
 
-def one_round(work: Path, weights: Path, number: int) -> dict[str, float]:
+def one_round(work: Path, weights: Path, number: int) -> dict[str, Cost]:
     """Times the yardsticks and the store once."""
     figures = yardsticks(work, weights)
     done = subprocess.run(
@@ -137,19 +146,22 @@ def one_round(work: Path, weights: Path, number: int) -> dict[str, float]:
     return figures | json.loads(done.stdout)
 
 
-def report(rounds: list[dict[str, float]], size: int) -> None:
+def report(rounds: list[dict[str, Cost]], size: int) -> None:
     """Prints medians and ratios."""
-    median = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
-    base = median["sha256sum"]
+    peak, before = rounds[0].pop("peak_bytes")
+    median = {
+        key: tuple(statistics.median(one[key][kind] for one in rounds) for kind in (0, 1))
+        for key in rounds[0]
+    }
+    base = "openssl dgst" if "openssl dgst" in median else "sha256sum"
     print(f"{size / 2**30:.2f} GiB, median of {len(rounds)}, warm cache, {os.cpu_count()} cores")
-    print(f"{'step':<16}{'seconds':>9}{'MiB/s':>9}{'x sha256sum':>13}")
-    for name, value in median.items():
-        if not name.endswith("_bytes"):
-            print(f"{name:<16}{value:>9.3f}{size / MIB / value:>9.0f}{value / base:>13.2f}")
-    floor = median["cp"] + median["sha256sum"] + median["model-signing"]
-    print(f"pull / (cp + sha256sum + model-signing) = {median['pull'] / floor:.2f}")
-    peak, imports = median["peak_bytes"] / MIB, median["imports_bytes"] / MIB
-    print(f"peak memory {peak:.0f} MiB, of which {imports:.0f} MiB before the first step")
+    print(f"{'step':<16}{'clock s':>9}{'x':>7}{'cpu s':>9}{'x':>7}   (x {base})")
+    for name, (clock, used) in median.items():
+        ratios = clock / median[base][0], used / median[base][1]
+        print(f"{name:<16}{clock:>9.3f}{ratios[0]:>7.2f}{used:>9.3f}{ratios[1]:>7.2f}")
+    floor = median["cp"][1] + median[base][1] + median["model-signing"][1]
+    print(f"pull / (cp + {base} + model-signing), cpu: {median['pull'][1] / floor:.2f}")
+    print(f"peak memory {peak / MIB:.0f} MiB, {before / MIB:.0f} MiB of it before the first step")
 
 
 if __name__ == "__main__":

@@ -168,6 +168,7 @@ def run(tmp_path: Path, step: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path), step],
         capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
     )  # fmt: skip
 
 
