@@ -20,7 +20,7 @@ from assay.artifact_files import refuse
 from assay.chat_template_words import every, looks_into_words
 from assay.errors import ArtifactError
 
-_MAX_NODES = 6_000
+_MAX_NODES = 3_000
 _MAX_RANGE = 256
 _MAX_LOOP_DEPTH = 3
 
@@ -64,17 +64,25 @@ def lint(source: str, *, name: str, reviewed: bool = False) -> None:
     Raises:
         ArtifactError: names line and construct.
     """
+    try:
+        _check(_parsed(source, name), name, reviewed)
+    except RecursionError:
+        raise refuse("template-size", f"{name}: nested too deeply; simplify the template") from None
+
+
+def _parsed(source: str, name: str) -> nodes.Template:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     try:
-        tree = environment.parse(source)
+        return environment.parse(source)
     except TemplateSyntaxError as error:
         raise refuse(
             "template-syntax", f"{name}:{error.lineno}: not a chat template: {error.message}"
         ) from None
-    except RecursionError:
-        raise refuse("template-size", f"{name}: nested too deeply; simplify the template") from None
+
+
+def _check(tree: nodes.Template, name: str, reviewed: bool) -> None:
     if sum(1 for _ in every(tree)) > _MAX_NODES:
         raise refuse("template-size", f"{name}: more than {_MAX_NODES} syntax nodes; shorten it")
     _Linter(name=name, macros=_macros(tree)).check(tree)

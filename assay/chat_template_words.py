@@ -23,6 +23,8 @@ _NEUTRAL_TESTS = frozenset({
     "defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "boolean",
     "number",
 })  # fmt: skip
+_GIVING = (nodes.Assign, nodes.AssignBlock, nodes.For, nodes.Macro, nodes.Call)
+_MAX_ROUNDS = 12
 
 
 class Kind(IntEnum):
@@ -52,16 +54,23 @@ def every(node: nodes.Node) -> Iterator[nodes.Node]:
 
 
 def _kinds_of_names(tree: nodes.Template) -> Mapping[str, Kind]:
-    """Follows assignments, loops and macros until no name's kind grows any more."""
+    """Follows assignments, loops and macros until no name's kind grows any more.
+
+    A template that takes more than a few rounds was not written to be understood: each of its
+    names is then taken to hold words.
+    """
     kinds: dict[str, Kind] = {"messages": Kind.MESSAGES}
-    while True:
-        follower = _Follower(dict(kinds))
+    follower = _Follower(kinds)
+    order = [node for node in every(tree) if isinstance(node, _GIVING)]
+    for _ in range(_MAX_ROUNDS):
         before = dict(kinds)
-        for node in every(tree):
-            for name, kind in follower.assigned(node):
+        for node in order:
+            for name, kind in list(follower.assigned(node)):
                 kinds[name] = max(kinds.get(name, Kind.OTHER), kind)
         if kinds == before:
             return kinds
+        order.reverse()
+    return dict.fromkeys(kinds, Kind.WORDS)
 
 
 class _Follower:

@@ -1,6 +1,11 @@
 """Chat templates: the honest ones pass, those that wait for a phrase or never end do not."""
 
+import time
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assay.chat_template_lint import lint
 from assay.errors import ArtifactError
@@ -121,6 +126,7 @@ DANGEROUS = {
     "varargs": ("{% macro f() %}{{ varargs }}{% endmacro %}{{ f(1) }}", "template-private"),
     "stars": ("{{ namespace(**messages) }}", "template-call"),
     "large": ("{{ a }}" * 7000, "template-size"),
+    "chain": ("{{ " + "a + " * 1400 + "a }}", "template-size"),
     "nested": ("{{ " + "(" * 9000 + "1" + ")" * 9000 + " }}", "template-size"),
     "syntax": ("{% if %}", "template-syntax"),
     "filter-block": ("{% filter upper %}x{% endfilter %}", "template-node"),
@@ -132,3 +138,36 @@ DANGEROUS = {
 def test_a_dangerous_template_is_refused_even_when_reviewed(source: str, code: str) -> None:
     with pytest.raises(ArtifactError, match=rf"t:\d*.*\[{code}\]|t: .*\[{code}\]"):
         lint(source, name="t", reviewed=True)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ " + "a + " * 150 + "messages }}",
+        "".join(f"{{% set a{n} = a{n + 1} %}}" for n in range(900)) + "{% set a900 = messages %}",
+        "{% set a %}" * 90 + "{{ messages[0].content }}" + "{% endset %}" * 90,
+        "{% for x in messages %}" + "{{ x.role ~ (x|tojson|trim) }}" * 300 + "{% endfor %}",
+    ],
+    ids=["chain", "backwards", "blocks", "long"],
+)
+def test_the_largest_templates_are_linted_in_seconds(source: str) -> None:
+    began = time.monotonic()
+    with suppress(ArtifactError):
+        lint(source, name="t")
+    assert time.monotonic() - began < 5
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["{%", "%}", "{{", "}}", "{#", "for", "m", "in", "messages", "if", "endif", "endfor",
+             "set", "=", "(", ")", "[", "]", ".", "content", "'x'", "|", "trim", "9", "-", "~",
+             "macro", "endmacro", "namespace", "*", "is", "not", ",", ":", "loop", "else", " "]
+        ),
+        max_size=40,
+    )
+)  # fmt: skip
+def test_any_text_is_linted_or_refused_never_a_crash(words: list[str]) -> None:
+    with suppress(ArtifactError):
+        lint(" ".join(words), name="t")
