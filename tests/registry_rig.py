@@ -205,7 +205,7 @@ def on_mlflow(uri: str, data: Path, locks: Path, break_it: Callable[[], None]) -
 
 
 def in_sqlite(data: Path, template: Path) -> Stage:
-    """Returns a stage on a database file; `template` is an empty one, made once, which saves 5 s."""
+    """Returns a stage on a database file; `template` is an empty one, which saves its making."""
     data.mkdir()
     database = data / "mlflow.db"
     shutil.copy(template, database)

@@ -63,7 +63,8 @@ class MlflowConnection:
             if self.database is not None:
                 self.database.parent.mkdir(parents=True, exist_ok=True)
                 # A new database is a hundred lines of migrations, which are nobody's news.
-                logging.getLogger("alembic").setLevel(logging.WARNING)
+                for name in ("alembic", "mlflow.store.db.utils"):
+                    logging.getLogger(name).setLevel(logging.WARNING)
             self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         return self._client
 

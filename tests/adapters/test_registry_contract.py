@@ -1,7 +1,6 @@
 """One contract for every registry: in memory, MLflow on a file, and a real MLflow server."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -18,28 +17,13 @@ from tests.registry_rig import Stage, gate, ref
 _numbers = count()
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from assay.adapters.registry_mlflow import MlflowRegistry
-
-    folder = tmp_path_factory.mktemp("empty")
-    MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}", folder / "locks").production("nobody")
-    return folder / "mlflow.db"
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Server]:
-    with rig.mlflow_server(tmp_path_factory.mktemp("server") / "data") as running:
-        yield running
-
-
-@pytest.fixture(params=["in_memory", "sqlite", "server"])
+@pytest.fixture(params=["in_memory", "sqlite", pytest.param("server", marks=pytest.mark.slow)])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
     if request.param == "in_memory":
         return rig.in_memory(tmp_path)
     if request.param == "sqlite":
         return rig.in_sqlite(tmp_path / "data", request.getfixturevalue("empty_database"))
-    running = request.getfixturevalue("server")
+    running = request.getfixturevalue("mlflow_server")
     return rig.on_mlflow(running.uri, running.data, tmp_path / "locks", lambda: None)
 
 
@@ -223,9 +207,7 @@ def test_promoting_what_is_in_production_moves_nothing_and_keeps_the_way_back(
     assert outcome.previous.version == "1.0.0"
 
 
-def test_what_no_gate_recorded_cannot_be_promoted(
-    stage: Stage, model: str, tmp_path: Path
-) -> None:
+def test_what_no_gate_recorded_cannot_be_promoted(stage: Stage, model: str, tmp_path: Path) -> None:
     first_release(stage, tmp_path, model)
     same_version_other_bytes = replace(ref("1.0.0", model), digest=digests.of_bytes(b"other"))
     for unknown in (ref("2.0.0", model), same_version_other_bytes):
