@@ -80,7 +80,7 @@ class StartedEngine(ABC):
         )
         self._ask()
         seconds = time.monotonic() - self._launched_at
-        progress(f"{self.request.name}: ready after {seconds:.0f} s")
+        progress(f"ready after {seconds:.0f} s")
         return RunningServer(
             endpoint=self.endpoint,
             identity=self.identity(version),
@@ -117,7 +117,7 @@ class StartedEngine(ABC):
                 )
             stage, now = self._stage(), time.monotonic()
             if stage != told or now - told_at >= _HEARTBEAT_S:
-                progress(f"{self.request.name}: {stage}, {now - self._launched_at:.0f} s")
+                progress(f"{stage}, {now - self._launched_at:.0f} s")
                 told, told_at = stage, now
             time.sleep(_POLL_S)
 

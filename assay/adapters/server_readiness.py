@@ -62,6 +62,24 @@ def engine_version(endpoint: Endpoint, *, minimum: str) -> str:
     return str(found)
 
 
+def served_models(endpoint: Endpoint) -> tuple[str, ...]:
+    """Returns the names of the models that a server offers.
+
+    Raises:
+        InfrastructureError: the server does not say, or wants another key.
+    """
+    try:
+        with _http(endpoint, _PROBE_TIMEOUT_S) as http:
+            headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+            response = http.get("/v1/models", headers=headers)
+            return tuple(str(model["id"]) for model in response.raise_for_status().json()["data"])
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise InfrastructureError(
+            f"{_name(endpoint)}/v1/models: no list of models to be read ({_quote(str(error))}); "
+            "expected one; see that the server is vLLM and that its key is in the environment"
+        ) from error
+
+
 def ask_once(endpoint: Endpoint, question: ReadinessQuestion) -> str:
     """Asks the readiness question with the `openai` client; returns the engine's words.
 

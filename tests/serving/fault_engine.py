@@ -42,6 +42,9 @@ class Answers(BaseHTTPRequestHandler):
             self.reply(503 if MODE == "never_ready" else 200, {})
         elif self.path == "/version":
             self.reply(200, {"version": VERSION})
+        elif self.path == "/v1/models":
+            names = ["a", "b"] if MODE == "two_models" else ["tiny"]
+            self.reply(200, {"data": [{"id": name} for name in names]})
         else:
             self.reply(404, {})
 
