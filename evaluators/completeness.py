@@ -6,9 +6,11 @@ unmeasured: neither right nor wrong nor invalid. Up to the policy's share such c
 for both models; beyond it nothing can be concluded.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from assay import digests
 from assay.golden_set import GoldenSet
@@ -101,7 +103,15 @@ def content_digests(raw: RawAnswers) -> dict[str, str]:
 
 
 def _digest(rows: Iterable[Prediction | LatencySample]) -> str:
-    return digests.of_bytes(b"".join(digests.canonical_json(to_json(row)) + b"\n" for row in rows))
+    lines = (digests.canonical_json(_writable(to_json(row))) + b"\n" for row in rows)
+    return digests.of_bytes(b"".join(lines))
+
+
+def _writable(value: Any) -> Any:
+    """JSON has no NaN: a number that is not finite has its name for an identity."""
+    if isinstance(value, dict):
+        return {key: _writable(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _by_case(predictions: Iterable[Prediction]) -> dict[str, Prediction]:
