@@ -24,6 +24,7 @@ from rich.table import Table
 from assay.adapters.signer_model_signing import generate_keypair
 from assay.cli.output import TimedProgress, terminable
 from assay.errors import AssayError
+from assay.ports import Progress
 from flows.conclude import GateResult
 from flows.conduct import conduct
 from flows.request import BackendName, GateRequest
@@ -83,7 +84,7 @@ def demo_settings(home: Path) -> Settings:
     )
 
 
-def prepare(settings: Settings, progress: TimedProgress) -> None:
+def prepare(settings: Settings, progress: Progress) -> None:
     """Makes the golden set, the models, the keys and the store, where they are missing."""
     settings.home.mkdir(parents=True, exist_ok=True)
     progress("golden set: dvc repro")
@@ -96,7 +97,7 @@ def prepare(settings: Settings, progress: TimedProgress) -> None:
     publish_all(settings, models, progress)
 
 
-def publish_all(settings: Settings, models: Path, progress: TimedProgress) -> None:
+def publish_all(settings: Settings, models: Path, progress: Progress) -> None:
     """Signs and publishes every version, then changes a byte of the one that shows tampering."""
     keys = settings.trust.parent
     private, public = keys / "signing-key.pem", keys / "trusted.pub.pem"
@@ -138,7 +139,7 @@ def has_production(settings: Settings, backend: BackendName) -> bool:
 
 
 def gate(
-    version: str, settings: Settings, backend: BackendName, progress: TimedProgress
+    version: str, settings: Settings, backend: BackendName, progress: Progress
 ) -> Outcome:
     """Gates one version."""
     progress(f"── gate {MODEL} {version} ──")
@@ -163,7 +164,7 @@ def gate(
     )
 
 
-def show(outcomes: list[Outcome], settings: Settings, progress: TimedProgress) -> None:
+def show(outcomes: list[Outcome], settings: Settings, progress: Progress) -> None:
     """Prints the table, the reports and the command that opens MLflow."""
     progress("done")
     console = Console(width=min(120, shutil.get_terminal_size((120, 40)).columns))

@@ -1,0 +1,184 @@
+"""Releases on real vLLM, a real Docker engine, real MLflow and a real Prefect server."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.rejudge import verify_evidence
+from tests.end_to_end.machine import ASSAY, ROOT, Machine
+
+PREFECT = ROOT / ".venv/bin/prefect"
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+def docker_image_is_here() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    found = subprocess.run(
+        ["docker", "image", "inspect", "assay/vllm-cpu:0.32.0"], capture_output=True, check=False
+    )
+    return found.returncode == 0
+
+
+@pytest.mark.docker
+@pytest.mark.skipif(
+    not docker_image_is_here(), reason="no Docker engine with the image: serving/build_image.sh"
+)
+def test_a_broken_class_is_blocked_in_the_hardened_container(machine: Machine) -> None:
+    before = machine.production()
+    result = machine.gate("1.2.0", "docker", timeout_s=1200)
+    assert result.code == 10, result.said
+    failed = [one for one in result.document["findings"] if one["status"] == "failed"]
+    assert "fear" in {one["class"] for one in failed}
+    assert "fear" in result.document["summary"]
+    assert result.document["context"]["engine"]["backend"] == "docker"
+    assert result.document["context"]["engine"]["image"].startswith("sha256:")
+    assert machine.production() == before
+    left = subprocess.run(
+        ["docker", "ps", "--all", "--quiet", "--filter", "label=assay.run"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert left.stdout == ""
+
+
+def test_a_changed_byte_is_refused_before_anything_of_it_runs(machine: Machine) -> None:
+    result = machine.gate("1.3.0", "process")
+    assert result.code == 10, result.said
+    assert "model.safetensors" in result.document["summary"]
+    assert "launch" not in result.said
+    folder = machine.reports()[-1]
+    assert verify_evidence(folder).verdict.value == "block"
+
+
+def test_the_first_release_is_answered_from_the_record_and_proves_itself(machine: Machine) -> None:
+    result = machine.gate("1.0.0", "process")
+    if machine.production() == "1.0.0":
+        assert result.code == 0, result.said
+        assert "launch" not in result.said
+    first = machine.reports()[0]
+    assert verify_evidence(first).verdict.value == "promote"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_killed_gate_leaves_no_engine_and_no_copy(machine: Machine, number: int) -> None:
+    gate = subprocess.Popen(
+        machine.command("1.2.0", "process"),
+        cwd=ROOT,
+        env=machine.environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert gate.stderr is not None
+    for line in gate.stderr:
+        if "wait for candidate's engine" in line:
+            break
+    engines = psutil.Process(gate.pid).children(recursive=True)
+    assert engines
+    time.sleep(5)
+    before = machine.production()
+    gate.send_signal(number)
+    code = gate.wait(timeout=60)
+    assert code == (130 if number == signal.SIGTERM else -number)
+    _, alive = psutil.wait_procs(engines, timeout=60)
+    assert alive == []
+    subprocess.run([ASSAY, "reap"], cwd=ROOT, env=machine.environment, check=True, timeout=120)
+    assert list(machine.settings.staging.glob("*")) == []
+    assert machine.production() == before
+
+
+@pytest.mark.prefect_server
+def test_the_deployment_promotes_a_better_version_by_its_bare_name(
+    machine: Machine, tmp_path: Path
+) -> None:
+    assert machine.production() == "1.0.0"
+    with prefect_server(machine, tmp_path) as environment:
+
+        def prefect(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [PREFECT, "--no-prompt", *arguments],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+
+        assert prefect("work-pool", "create", "assay", "--type", "process").returncode == 0
+        deployed = prefect("deploy", "--all")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        worker = subprocess.Popen(
+            [PREFECT, "worker", "start", "--pool", "assay", "--type", "process"],
+            cwd=ROOT,
+            env=environment,
+            stdout=(tmp_path / "worker.log").open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            run = prefect(
+                *("deployment", "run", "gate-release", "--watch"),
+                *("-p", "model=emotion-demo", "-p", "version=1.1.0", "-p", "backend=process"),
+                *("-p", "policy=examples/emotion/policy.yaml"),
+                timeout_s=1200,
+            )
+            assert run.returncode == 0, (tmp_path / "worker.log").read_text() + run.stdout
+        finally:
+            worker.terminate()
+            worker.wait(timeout=60)
+        artifacts = prefect("artifact", "ls").stdout
+        assert "verdict" in artifacts
+    assert machine.production() == "1.1.0"
+
+
+@contextmanager
+def prefect_server(machine: Machine, folder: Path) -> Iterator[dict[str, str]]:
+    """Starts a real Prefect server on a free port; yields the environment that reaches it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = machine.environment | {
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
+    }
+    server = subprocess.Popen(
+        [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+        cwd=ROOT,
+        env=environment,
+        stdout=(folder / "server.log").open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        _wait_healthy(f"http://127.0.0.1:{port}/api/health", folder / "server.log")
+        yield environment
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=60)
+
+
+def _wait_healthy(url: str, log: Path, timeout_s: float = 180) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own server
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"Prefect's server did not start:\n{log.read_text()[-3000:]}")
