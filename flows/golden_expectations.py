@@ -1,58 +1,24 @@
 """Expectations of the golden sources: cases, probes and scorer checks.
 
 Decides how what `set.yaml` claims is checked: structure, named slices, balance, lengths and
-near-duplicates, each as one expectation. Leaves running them to `assay.adapters.validator_gx` and
-reporting to `flows.golden_stages`. Every line is read leniently, so that one report can name all
-the lines that are wrong.
+near-duplicates, each as one expectation. Leaves running them to `assay.adapters.validator_gx`,
+reading to `flows.golden_sources` and reporting to `flows.golden_stages`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assay.adapters.validator_gx import ROW, SOMETHING, Expectation, run_expectations
-from assay.documents import Document, parse_json, read_text, validate
-from assay.errors import ConfigError
 from assay.golden_checks import Claim, Outcome
-from assay.golden_set import GoldenRow, ProbeRow
 from assay.near_duplicates import Duplicate, DuplicateIndex, words_key
-from evaluators.scorers import ScorerCheck
 from flows.golden_claims import Length, SetClaims
+from flows.golden_sources import Line, Sources
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One line of a source file, before anything is known about it.
-
-    Attributes:
-        name: its id, or its file and line where it has none.
-        fields: the values it holds.
-        problem: why it is not what its reader expects; empty where it is.
-    """
-
-    name: str
-    fields: Mapping[str, Any]
-    problem: str
-
-    def word(self, field: str) -> str:
-        """Returns a field's text; empty, not null, where there is none, so no check skips it."""
-        value = self.fields.get(field)
-        return value if isinstance(value, str) else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """The lines of every source file of a golden folder."""
-
-    cases: tuple[Line, ...]
-    probes: tuple[Line, ...]
-    scorer_checks: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +27,6 @@ class Checked:
 
     outcomes: tuple[Outcome, ...]
     near_duplicates: tuple[Duplicate, ...]
-
-
-def read_sources(folder: Path) -> Sources:
-    """Reads the sources of a golden folder.
-
-    Raises:
-        ConfigError: a file is missing or not UTF-8, or a line is not JSON.
-    """
-    return Sources(
-        cases=_read(sorted((folder / "cases").glob("*.jsonl")), GoldenRow),
-        probes=_read(sorted((folder / "probes").glob("*.jsonl")), ProbeRow),
-        scorer_checks=_read([folder / "scorer_checks.jsonl"], ScorerCheck),
-    )
 
 
 def check_sources(sources: Sources, claims: SetClaims, labels: Sequence[str]) -> Checked:
@@ -181,27 +134,6 @@ def _check_scorer_checks(
     return by_line + run_expectations(
         cells, (_at_least("scorer_checks/enough", "answer and language", needed),)
     )
-
-
-def _read(files: Iterable[Path], model: type[Document]) -> tuple[Line, ...]:
-    return tuple(line for file in files for line in _lines_of(file, model))
-
-
-def _lines_of(file: Path, model: type[Document]) -> Iterable[Line]:
-    for number, text in enumerate(read_text(file).split("\n"), start=1):
-        if not text.strip():
-            continue
-        value = parse_json(text, f"{file}:{number}")
-        fields = value if isinstance(value, dict) else {}
-        identity = fields.get("id")
-        place = f"{file.parent.name}/{file.name}:{number}"
-        named = isinstance(identity, str) and bool(identity.strip())
-        try:
-            validate(value, model, place)
-            problem = ""
-        except ConfigError as error:
-            problem = str(error)
-        yield Line(name=str(identity) if named else place, fields=fields, problem=problem)
 
 
 def _texts(lines: Sequence[Line], what: str) -> dict[str, str]:

@@ -32,7 +32,8 @@ from assay.golden_stats import stats
 from assay.records import FindingStatus, GoldenCase
 from assay.task import load_task
 from flows.golden_claims import load_claims
-from flows.golden_expectations import Checked, check_sources, read_sources
+from flows.golden_expectations import Checked, check_sources
+from flows.golden_sources import read_sources
 from flows.golden_summary import to_markdown, to_svg
 
 CLAIMS_FILE = "set.yaml"

@@ -44,8 +44,8 @@ def check(
 def stats(revision: Revision = None, task: TaskFile = Path("task.yaml")) -> None:
     """Prints how many cases there are of each label, language, stratum and slice, as JSON."""
     from assay.adapters.golden_dvc import DvcGoldenSource
+    from assay.golden_stats import stats as count
     from assay.task import load_task
-    from flows.golden_stages import stats as describe
 
     golden = DvcGoldenSource(Path.cwd()).load(revision, load_task(task).labels)
-    print_json(describe(golden))
+    print_json(count(golden).to_json())

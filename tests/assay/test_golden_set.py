@@ -97,7 +97,7 @@ def test_a_file_that_is_no_golden_file_is_refused(
 ) -> None:
     path = tmp_path / "golden.jsonl"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="golden.jsonl") as caught:
+    with pytest.raises(ConfigError, match=r"golden\.jsonl") as caught:
         load_golden(path, LABELS)
     assert expected in str(caught.value)
 
