@@ -79,7 +79,9 @@ main() {
         say "$target is up to date"
         return
     fi
-    say "installing vLLM for CPU into $target (3 GB; a minute or less when packages are cached)"
+    "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null ||
+        die "libnuma is missing, which vLLM's kernels need; run: apt-get install libnuma1 (or dnf install numactl-libs)"
+    say "installing vLLM for CPU into $target (2.2 GB; a minute or less when packages are cached)"
     "$python" -m venv --clear "$target"
     install
     # Writes the byte code of what the server imports on the way, so that the first server starts faster.

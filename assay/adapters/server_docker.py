@@ -76,6 +76,9 @@ class DockerServer:
                 cache=_cache(request, image_id),
             )
             return ServerContainer(client, plan, image_name)
+        except OSError as error:
+            workplace.remove()
+            raise server_workplace.cannot_write(error) from error
         except BaseException:
             workplace.remove()
             raise

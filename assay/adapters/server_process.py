@@ -57,6 +57,9 @@ class ProcessServer:
         workplace = server_workplace.make(request.run_id)
         try:
             return ServerProcess(request, workplace, python)
+        except OSError as error:
+            workplace.remove()
+            raise server_workplace.cannot_write(error) from error
         except BaseException:
             workplace.remove()
             raise
@@ -97,6 +100,7 @@ class ServerProcess(StartedEngine):
                 template=None if template is None else str(template.resolve()),
             ),
         ]
+        environment = self._environment()
         with workplace.log.open("wb") as log:
             try:
                 process = subprocess.Popen(  # noqa: S603 - the command is ours
@@ -104,7 +108,7 @@ class ServerProcess(StartedEngine):
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=self._environment(),
+                    env=environment,
                     cwd=workplace.temporary,
                     start_new_session=True,
                 )

@@ -85,19 +85,27 @@ def make(run_id: str) -> Workplace:
     Raises:
         InfrastructureError: the folder for temporary files cannot be written.
     """
+    root = None
     try:
         root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_temp_folder()))
+        workplace = Workplace(root=root)
+        workplace.temporary.mkdir()
+        workplace.socket_folder.mkdir()
+        workplace.socket_folder.chmod(0o777)
+        workplace.note_owner(run_id=run_id)
     except OSError as error:
-        raise InfrastructureError(
-            f"{_temp_folder()}: cannot make a folder for a server ({error.strerror}); "
-            "free space there or point TMPDIR elsewhere"
-        ) from error
-    workplace = Workplace(root=root)
-    workplace.temporary.mkdir()
-    workplace.socket_folder.mkdir()
-    workplace.socket_folder.chmod(0o777)
-    workplace.note_owner(run_id=run_id)
+        if root is not None:
+            shutil.rmtree(root, ignore_errors=True)
+        raise cannot_write(error) from error
     return workplace
+
+
+def cannot_write(error: OSError) -> InfrastructureError:
+    """Returns the error for a folder of a server that could not be made or filled."""
+    return InfrastructureError(
+        f"{error.filename or _temp_folder()}: cannot be written for a server ({error.strerror}); "
+        "free space there, or point TMPDIR or the cache elsewhere"
+    )
 
 
 def sweep() -> Iterator[str]:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -299,3 +300,14 @@ class TestRealEngine:
         assert len(str(vllm.endpoint.uds)) < 100
         assert vllm.is_alive()
         assert vllm.log_tail()
+
+
+def test_a_full_disk_is_infrastructure_and_leaves_nothing(
+    launch: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    before = set(Path(tempfile.gettempdir()).glob("assay-serve-*"))
+    with pytest.raises(InfrastructureError, match=r"cannot be written for a server"):
+        launch("serves")
+    ours = set(Path(tempfile.gettempdir()).glob("assay-serve-*")) - before
+    assert not any("run-of-a-test" in (root / "owner.json").read_text() for root in ours)
