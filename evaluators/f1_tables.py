@@ -8,7 +8,12 @@ from typing import Any
 from assay.cells import Cells
 from assay.power import detectable_difference, observed_variance
 from assay.records import INVALID_LABEL
+from assay.relabels import relabels_to_flip
+from assay.seeds import stream
 from evaluators.f1_findings import F1Rules
+
+_REPLICATES = 999
+"""Draws of each test behind a number of relabels, which is for orientation."""
 
 
 def tables_of(cells: Cells, rules: F1Rules) -> dict[str, Any]:
@@ -28,6 +33,7 @@ def tables_of(cells: Cells, rules: F1Rules) -> dict[str, Any]:
             "counts": cells.confusion("production").tolist(),
         }
         tables["flips"] = _flips(cells, columns)
+        tables["relabels"] = _relabels(cells, rules)
         tables["power"] = [_power(cells, rules, label) for label in rules.labels]
     return tables
 
@@ -43,6 +49,25 @@ def _flips(cells: Cells, columns: list[str]) -> dict[str, Any]:
         "changed": changed,
         "n": cells.n,
     }
+
+
+def _relabels(cells: Cells, rules: F1Rules) -> list[dict[str, Any]]:
+    """How many golden labels would have to be wrong to turn each class's comparison."""
+    support = cells.support()
+    return [
+        {
+            "class": label,
+            "relabels": relabels_to_flip(
+                cells.of_class(label),
+                margin=rules.margins[label],
+                alpha=rules.rules.alpha,
+                replicates=_REPLICATES,
+                seed=stream(rules.rules.seed, rules.evaluator, "relabels", label),
+            ),
+        }
+        for label in rules.labels
+        if support[label]
+    ]
 
 
 def _power(cells: Cells, rules: F1Rules, label: str) -> dict[str, Any]:
