@@ -1,9 +1,10 @@
 """The classic AWQ layout: four-bit weights in groups of 128, packed eight to an int32.
 
-Decides how numbers become nibbles and back; needs numpy only. Which layers are quantised, and how their
-inputs are scaled beforehand, is left to `scaling`; files are left to `checkpoint`.
+Decides how numbers become nibbles and back; needs numpy only. Which layers are quantised, and how
+their inputs are scaled beforehand, is left to `scaling`; files are left to `checkpoint`.
 
-A linear layer with weight [out, in] becomes three tensors (AutoAWQ's "gemm" version, the one vLLM reads):
+A linear layer with weight [out, in] becomes three tensors (AutoAWQ's "gemm" version, which vLLM
+reads):
 
     qweight int32 [in, out / 8]         scales float16 [in / group, out]
     qzeros  int32 [in / group, out / 8]
@@ -83,8 +84,8 @@ def quantise(weight: Floats, clip: Floats | float = 1.0) -> PackedLinear:
     # A range that contains 0 keeps the zero point inside the four bits.
     high = np.maximum(groups.max(axis=2), 0.0) * clip
     low = np.minimum(groups.min(axis=2), 0.0) * clip
-    # Rounded to float16 first: the nibbles must fit the scale that is stored. The floor is float16's
-    # smallest normal number, for a group whose weights are all 0.
+    # Rounded to float16 first: the nibbles must fit the scale that is stored. The floor is
+    # float16's smallest normal number, for a group whose weights are all 0.
     scales = np.maximum((high - low) / LEVELS, np.finfo(np.float16).tiny).astype(np.float16)
     step = scales.astype(np.float32)
     zeros = np.clip(np.rint(-low / step), 0, LEVELS)

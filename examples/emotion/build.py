@@ -2,11 +2,12 @@
 
     python examples/emotion/build.py --out DIR [--versions 1.0.0 1.1.0] [--data FOLDER | --hub NAME]
 
-Runs in the serving environment (torch, transformers). Leaves one folder a version, DIR/<version>/, ready for
-`assay store publish`, and its own notes in DIR/.build/. A version whose inputs (recipe, grammars, code,
-libraries) and files are what they were at the last build is left alone. With --data it trains on
-*_train.jsonl and *_dev.jsonl files (rows with id, text, label, lang); with --hub on a data set of the
-Hugging Face hub, written into such files first by export_hub.py in the gate's environment.
+Runs in the serving environment (torch, transformers). Leaves one folder a version, DIR/<version>/,
+ready for `assay store publish`, and its own notes in DIR/.build/. A version whose inputs (recipe,
+grammars, code, libraries) and files are what they were at the last build is left alone. With --data
+it trains on *_train.jsonl and *_dev.jsonl files (rows with id, text, label, lang); with --hub on a
+data set of the Hugging Face hub, written into such files first by export_hub.py in the gate's
+environment.
 """
 
 import argparse
@@ -19,8 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors
@@ -31,94 +31,26 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 import checkpoint
-from generate_training import Row, generate, write_rows
-from measure import read_rows, score
-from recipe import Recipe, Relabel, Version, load_recipe
+from corpus import Corpus, corpus_from_files, corpus_from_grammars, relabelled
+from generate_training import write_rows
+from measure import score
+from recipe import Recipe, Version, load_recipe
 from scaling import observe, scale_in_place
-from train import Example, encode, make_deterministic, new_model, train
+from train import encode, make_deterministic, new_model, train
 from vocabulary import learn_tokenizer
 
 HERE = Path(__file__).resolve().parent
 # What a checkpoint's bytes depend on; the other files here only measure or check.
 CODE = (
-    "awq.py", "build.py", "checkpoint.py", "generate_training.py", "noise.py", "recipe.py",
-    "scaling.py", "train.py", "vocabulary.py",
+    "awq.py", "build.py", "checkpoint.py", "corpus.py", "generate_training.py", "noise.py",
+    "recipe.py", "scaling.py", "train.py", "vocabulary.py",
 )  # fmt: skip
 CALIBRATION_PROMPTS = 256
-ROW_FIELDS = ("id", "text", "label", "lang")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corpus:
-    """The rows to train on for each share that a version asks for, and the held-out rows."""
-
-    training: dict[float, list[dict[str, str]]]
-    held_out: list[dict[str, str]]
-    source: str
-
-    @property
-    def labels(self) -> list[str]:
-        """All labels, in alphabetical order."""
-        return sorted({row["label"] for row in self.held_out})
 
 
 def say(line: str) -> None:
     """Print a line of progress at once."""
     print(line, file=sys.stderr, flush=True)
-
-
-def corpus_from_grammars(recipe: Recipe, grammar: Path) -> Corpus:
-    """Expand the grammars for each share that the recipe's versions ask for."""
-    training, held_out = {}, []
-    for share in sorted({version.share for version in recipe.versions.values()} | {1.0}):
-        rows, held_out = generate(recipe, grammar, share)
-        training[share] = _plain(rows)
-    return Corpus(training=training, held_out=_plain(held_out), source="hand-written grammars")
-
-
-def _plain(rows: Iterable[Row]) -> list[dict[str, str]]:
-    return [{field: getattr(row, field) for field in ROW_FIELDS} for row in rows]
-
-
-def corpus_from_files(recipe: Recipe, folder: Path) -> Corpus:
-    """Read labelled files; a share is that part of the rows, in an order fixed by the seed.
-
-    Raises:
-        ValueError: The folder lacks the files, or a row lacks a field.
-    """
-    parts = []
-    for end in ("train", "dev"):
-        files = sorted(folder.glob(f"*_{end}.jsonl"))
-        if len(files) != 1:
-            raise ValueError(f"{folder}: found {len(files)} files *_{end}.jsonl; expected exactly one")
-        rows = read_rows(files[0])
-        for number, row in enumerate(rows, 1):
-            if missing := [field for field in ROW_FIELDS if not row.get(field)]:
-                raise ValueError(f"{files[0]}:{number}: no {missing}; expected {ROW_FIELDS}")
-        parts.append([{field: row[field] for field in ROW_FIELDS} for row in rows])
-    rows, held_out = parts
-    random.Random(recipe.seed).shuffle(rows)
-    shares = {version.share for version in recipe.versions.values()} | {1.0}
-    return Corpus(
-        training={share: rows[: round(len(rows) * share)] for share in shares},
-        held_out=held_out,
-        source=f"files {folder.name}",
-    )
-
-
-def relabelled(
-    rows: Sequence[dict[str, str]], rule: Relabel | None, seed: int
-) -> list[dict[str, str]]:
-    """Return `rows` with the rule's share of its label's rows given one of its other labels."""
-    if rule is None:
-        return list(rows)
-    rng = random.Random(seed)
-    return [
-        row | {"label": rng.choice(rule.to)}
-        if row["label"] == rule.label and rng.random() < rule.share
-        else row
-        for row in rows
-    ]
 
 
 class Builder:
@@ -177,9 +109,7 @@ class Builder:
         return self._notes / f"{name}.safetensors"
 
     def _rows(self, version: Version) -> list[dict[str, str]]:
-        return relabelled(
-            self._corpus.training[version.share], version.relabel, self._recipe.seed
-        )
+        return relabelled(self._corpus.training[version.share], version.relabel, self._recipe.seed)
 
     def _model(self, name: str) -> Qwen2ForCausalLM:
         """Return version `name` as it was trained, before quantisation."""
@@ -234,7 +164,7 @@ class Builder:
         return checkpoint.Identity(
             model_name=self._recipe.model_name,
             version=name,
-            base_model=f"{self._recipe.model_name} {base}" if base else "none (trained from scratch)",
+            base_model=f"{self._recipe.model_name} {base}" if base else "none (from scratch)",
             training_date=date,
             created_at=moment,
             git_commit=_git_commit(),
@@ -275,7 +205,11 @@ def input_key(recipe: Path, texts: Sequence[Path]) -> str:
 
 
 def fetch_from_hub(name: str, out: Path, gate_python: Path) -> Path:
-    """Write data set `name` of the hub into files, in the gate's environment; return their folder."""
+    """Write data set `name` of the hub into files, in the gate's environment.
+
+    Returns:
+        The files' folder.
+    """
     folder = out / ".build" / "hub" / name.replace("/", "--")
     command = [str(gate_python), str(HERE / "export_hub.py"), "--hub", name, "--out", str(folder)]
     done = subprocess.run(command, check=False)
@@ -285,10 +219,14 @@ def fetch_from_hub(name: str, out: Path, gate_python: Path) -> Path:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder for the versions")
     parser.add_argument("--versions", nargs="+", help="default: all of the recipe's")
-    parser.add_argument("--recipe", type=Path, help="default: recipe.yaml, or recipe-data.yaml with data")
+    parser.add_argument(
+        "--recipe", type=Path, help="default: recipe.yaml, or recipe-data.yaml with data"
+    )
     parser.add_argument("--grammar", type=Path, default=HERE / "grammar")
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--data", type=Path, help="folder with *_train.jsonl and *_dev.jsonl")
@@ -304,24 +242,34 @@ def run(arguments: argparse.Namespace) -> None:
     """Build what the command line asks for."""
     out: Path = arguments.out
     (out / ".build").mkdir(parents=True, exist_ok=True)
-    data = fetch_from_hub(arguments.hub, out, arguments.gate_python) if arguments.hub else arguments.data
+    data = (
+        fetch_from_hub(arguments.hub, out, arguments.gate_python)
+        if arguments.hub
+        else arguments.data
+    )
     path = arguments.recipe or HERE / ("recipe-data.yaml" if data else "recipe.yaml")
     recipe = load_recipe(path)
     if unknown := set(arguments.versions or ()) - set(recipe.versions):
-        raise ValueError(f"{path}: no version {sorted(unknown)}; expected of {list(recipe.versions)}")
+        raise ValueError(
+            f"{path}: no version {sorted(unknown)}; expected of {list(recipe.versions)}"
+        )
     if data:
         corpus, texts = corpus_from_files(recipe, data), sorted(data.glob("*.jsonl"))
     else:
         corpus = corpus_from_grammars(recipe, arguments.grammar)
         texts = sorted(arguments.grammar.glob("*.yaml"))
-        fields = [Row(**row) for row in corpus.training[1.0]]
-        write_rows(out / ".build" / "text" / "train.jsonl", fields)
+    # For the overlap check: all that a model saw, and what its recipe's author looks at.
+    write_rows(out / ".build" / "train.jsonl", corpus.every_row())
+    write_rows(out / ".build" / "dev.jsonl", corpus.held_out)
     builder = Builder(recipe, corpus, out, input_key(path, texts))
     started = time.monotonic()
     names = arguments.versions or list(recipe.versions)
     built = [name for name in names if builder.build(name)]
     kept = [name for name in names if name not in built]
-    say(f"built {built or 'nothing'}, unchanged {kept or 'none'}, {time.monotonic() - started:.0f} s")
+    say(
+        f"built: {', '.join(built) or 'nothing'}; unchanged: {', '.join(kept) or 'nothing'}; "
+        f"{time.monotonic() - started:.0f} s"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Write one version of the model as a folder that vLLM serves and the trusted store accepts.
 
-Decides which files there are and what they say. Every byte follows from the arguments: no clock, no host
-name, no order of a hash table. Signing and publishing are left to `assay store publish`.
+Decides which files there are and what they say. Every byte follows from the arguments: no clock, no
+host name, no order of a hash table. Signing and publishing are left to `assay store publish`.
 """
 
 import json
@@ -65,7 +65,7 @@ def load_dequantised(model: Qwen2ForCausalLM, packed: dict[str, PackedLinear]) -
 
 
 def tensors(model: Qwen2ForCausalLM, packed: dict[str, PackedLinear]) -> dict[str, np.ndarray]:
-    """Return the checkpoint's tensors by name: AWQ's three for a quantised layer, float16 for the rest."""
+    """Return the checkpoint's tensors by name: AWQ's three a quantised layer, else float16."""
     result: dict[str, np.ndarray] = {}
     for name, layer in packed.items():
         result[f"{name}.qweight"] = layer.qweight
@@ -136,9 +136,10 @@ def _model_card(identity: Identity) -> str:
 
 {identity.description}
 
-A demonstration model: a small Qwen2 that answers a text with the emotion its writer expresses, in one word.
-It knows this one task, so its chat template leaves system messages out. Trained on
-{identity.training_data["source"]}, {identity.training_data["rows"]} rows; four-bit AWQ. Not for use on people.
+A demonstration model: a small Qwen2 that answers a text with the emotion its writer expresses, in
+one word. It knows this one task, so its chat template leaves system messages out. Trained on
+{identity.training_data["source"]}, {identity.training_data["rows"]} rows; four-bit AWQ. Not for use
+on people.
 
 Licence: {identity.licence}. What was measured stands in `metadata.json`.
 """

@@ -1,11 +1,11 @@
-"""Write a labelled data set of the Hugging Face hub as the JSONL files that `build.py --data` reads.
+"""Write a labelled data set of the Hugging Face hub as the files that `build.py --data` reads.
 
-    .venv/bin/python examples/emotion/export_hub.py --hub google-research-datasets/go_emotions --out DIR
+    .venv/bin/python examples/emotion/export_hub.py --hub OWNER/NAME --out DIR
 
-Runs in the gate's environment, where the `datasets` library lives; the training environment has none.
-The labels of a row are mapped to the task's by `--map` (default: GoEmotions' 28 labels to Ekman's six and
-neutral, as its authors group them). A row whose labels fall into more than one class is left out: there is
-no single right answer for it.
+Runs in the gate's environment, where the `datasets` library lives; the training environment has
+none. The labels of a row are mapped to the task's by `--map` (default: GoEmotions' 28 labels to
+Ekman's six and neutral, as its authors group them). A row whose labels fall into more than one
+class is left out: there is no single right answer for it.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Demszky et al. (ACL 2020), the authors' own grouping (ekman_mapping.json of the data's repository).
+# Demszky et al. (ACL 2020): the authors' own grouping, ekman_mapping.json beside their data.
 EKMAN = {
     "anger": ("anger", "annoyance", "disapproval"),
     "disgust": ("disgust",),
@@ -41,12 +41,16 @@ def one_class(names: Iterable[str], classes: Mapping[str, Sequence[str]]) -> str
     found = set()
     for name in names:
         if name not in of_name:
-            raise ValueError(f"label {name!r} belongs to no class; expected one of {sorted(of_name)}")
+            raise ValueError(
+                f"label {name!r} belongs to no class; expected one of {sorted(of_name)}"
+            )
         found.add(of_name[name])
     return found.pop() if len(found) == 1 else None
 
 
-def export(hub: str, out: Path, classes: Mapping[str, Sequence[str]], language: str) -> dict[str, int]:
+def export(
+    hub: str, out: Path, classes: Mapping[str, Sequence[str]], language: str
+) -> dict[str, int]:
     """Download data set `hub` and write one JSONL file a split.
 
     Returns:
@@ -81,7 +85,9 @@ def export(hub: str, out: Path, classes: Mapping[str, Sequence[str]], language: 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Export the data set named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--hub", required=True, help="name of the data set, e.g. owner/name")
     parser.add_argument("--out", required=True, type=Path, help="folder for the JSONL files")
     parser.add_argument("--map", type=Path, help="JSON file: class -> list of the set's labels")

@@ -2,8 +2,8 @@
 
     python examples/emotion/measure.py MODEL_FOLDER... --cases golden_data/cases
 
-Computes with the dequantised weights in bfloat16, as vLLM does. What counts is what the gate measures on the
-real engine; this is for the recipe's author.
+Computes with the dequantised weights in bfloat16, as vLLM does. What counts is what the gate
+measures on the real engine; this is for the recipe's author.
 """
 
 import argparse
@@ -99,13 +99,17 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one line of scores a model, language and set of cases."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--cases", required=True, type=Path, help="JSONL file or folder")
     arguments = parser.parse_args(argv)
     rows = read_rows(arguments.cases)
     labels = sorted({row["label"] for row in rows})
-    print("version  language  macro  " + "  ".join(f"{label[:8]:8}" for label in labels) + "  invalid")
+    print(
+        "version  language  macro  " + "  ".join(f"{label[:8]:8}" for label in labels) + "  invalid"
+    )
     for folder in arguments.models:
         model, tokenizer = load(folder)
         examples = encode(rows, tokenizer)

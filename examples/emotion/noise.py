@@ -1,7 +1,7 @@
 """Damage that people do to text when they type: the noise of the training text.
 
-Each function takes a text and a random generator and returns another text; the same generator state gives
-the same result. What is damaged how often is decided in `generate_training`.
+Each function takes a text and a random generator and returns another text; the same generator state
+gives the same result. What is damaged how often is decided in `generate_training`.
 """
 
 import random
@@ -12,9 +12,9 @@ Noise = Callable[[str, random.Random], str]
 
 # Letters that lie beside each other on the keyboard: the slips a thumb makes.
 _NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo",
-    "j": "hk", "k": "jl", "l": "ko", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "wa", "r": "et",
-    "s": "ad", "t": "ry", "u": "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
+    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj",
+    "i": "uo", "j": "hk", "k": "jl", "l": "ko", "m": "n", "n": "bm", "o": "ip",
+    "p": "o", "q": "wa", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def stretched(text: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
-def unpunctuated(text: str, rng: random.Random) -> str:  # noqa: ARG001 - one signature for all noise
+def unpunctuated(text: str, rng: random.Random) -> str:
     """Return `text` in small letters without commas, full stops and apostrophes."""
     return "".join(c for c in text.lower() if c not in ",.;:!?'’\"")
 

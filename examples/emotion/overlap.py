@@ -1,139 +1,87 @@
 """Prove that the training text and the golden cases have nothing in common.
 
-    .venv/bin/python examples/emotion/overlap.py --training TRAIN.jsonl --golden golden_data/cases
+    .venv/bin/python examples/emotion/overlap.py --rows MODELS/.build
 
-Runs in the gate's environment. Three sieves, from cheap to dear: the same text after normalisation; texts that
-share most of their four-letter runs (MinHash, locality-sensitive hashing); and of those, the pairs that
-are nearly the same string (rapidfuzz, 90 of 100). Texts under 15 characters are compared by the first sieve
-alone, because short texts look alike by chance. Pairs are named by id: no text is printed.
-Exit code 0: nothing in common; 1: pairs found; 2: the files cannot be read.
+Runs in the gate's environment. What counts as the same text is `assay.near_duplicates`' to say;
+this decides what is compared (every row a model saw or was tuned on, with every case and probe) and
+how it is told: pairs are named by id, no text is printed. Exit code 0: nothing in common; 1: pairs
+found; 2: the files cannot be read.
 """
 
 import argparse
-import json
-import re
 import sys
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from datasketch import MinHash, MinHashLSH
-from rapidfuzz import fuzz
+from pydantic import ConfigDict
 
-PERMUTATIONS = 128
-JACCARD = 0.5
-SIMILARITY = 90.0
-RUN = 4
-SHORTEST = 15
+from assay.documents import Document, read_jsonl
+from assay.errors import ConfigError
+from assay.near_duplicates import find_leaks
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A training text and a golden case that are the same, or nearly."""
-
-    training_id: str
-    golden_id: str
-    similarity: float
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def normalised(text: str) -> str:
-    """Return `text` without what does not count: compatibility forms, case, signs, double spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.sub(r"[\W_]+", " ", folded).split())
+class Row(Document):
+    """What is compared of a row; its other fields are not looked at."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str
+    text: str
 
 
-def _sketch(text: str) -> MinHash:
-    sketch = MinHash(num_perm=PERMUTATIONS)
-    sketch.update_batch([text[i : i + RUN].encode() for i in range(max(1, len(text) - RUN + 1))])
-    return sketch
-
-
-def find_overlaps(training: Mapping[str, str], golden: Mapping[str, str]) -> list[Pair]:
-    """Compare every training text with every golden case (both id -> text).
-
-    Returns:
-        The pairs found, by golden id, the most similar first.
-    """
-    cases = {key: normalised(text) for key, text in golden.items()}
-    exact: dict[str, list[str]] = {}
-    index = MinHashLSH(threshold=JACCARD, num_perm=PERMUTATIONS)
-    for key, text in cases.items():
-        exact.setdefault(text, []).append(key)
-        # A case of signs alone (one emoji) has no letters to compare.
-        if len(text) >= SHORTEST:
-            index.insert(key, _sketch(text))
-    pairs = []
-    for key, raw in training.items():
-        text = normalised(raw)
-        same = exact.get(text, []) if text else []
-        pairs += [Pair(training_id=key, golden_id=other, similarity=100.0) for other in same]
-        if len(text) < SHORTEST:
-            continue
-        for other in sorted(set(index.query(_sketch(text))) - set(same)):
-            score = max(fuzz.ratio(text, cases[other]), fuzz.token_sort_ratio(text, cases[other]))
-            if score >= SIMILARITY:
-                pairs.append(Pair(training_id=key, golden_id=other, similarity=score))
-    return sorted(pairs, key=lambda p: (p.golden_id, -p.similarity, p.training_id))
-
-
-def _files(path: Path) -> Iterable[Path]:
-    found = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    if not found:
-        raise FileNotFoundError(f"{path}: no *.jsonl file here")
-    return found
-
-
-def read_texts(path: Path) -> dict[str, str]:
-    """Read id -> text from a JSONL file, or from all of a folder's.
+def read_texts(paths: Sequence[Path]) -> dict[str, str]:
+    """Read id -> text from JSONL files and folders of them.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line is no JSON object with a text and an id of its own.
+        ConfigError: There is nothing to read, a line is no row, or an id stands twice.
     """
-
-    def lines() -> Iterator[tuple[Path, int, str]]:
-        for file in _files(path):
-            for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
-                if line.strip():
-                    yield file, number, line
-
     texts: dict[str, str] = {}
-    for file, number, line in lines():
-        try:
-            row = json.loads(line)
-            key, text = str(row["id"]), str(row["text"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file}:{number}: {error!r}; expected an object with id and text") from error
-        if key in texts:
-            raise ValueError(f"{file}:{number}: id {key!r} stands here twice; give each row its own")
-        texts[key] = text
+    for path in paths:
+        files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        for file in files:
+            for number, row in read_jsonl(file, Row):
+                if row.id in texts:
+                    raise ConfigError(
+                        f"{file}:{number}: id {row.id!r} stands twice; expected one row an id; "
+                        "rename one of them"
+                    )
+                texts[row.id] = row.text
     if not texts:
-        raise ValueError(f"{path}: no rows; nothing was compared")
+        raise ConfigError(
+            f"{', '.join(map(str, paths))}: no rows, so nothing was compared; expected *.jsonl "
+            "files; build the models first"
+        )
     return texts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare the two sets named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--training", required=True, type=Path, help="JSONL file or folder")
-    parser.add_argument("--golden", required=True, type=Path, help="JSONL file or folder")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rows", required=True, nargs="+", type=Path, help="training text")
+    parser.add_argument(
+        "--golden",
+        nargs="+",
+        type=Path,
+        default=[ROOT / "golden_data" / "cases", ROOT / "golden_data" / "probes"],
+        help="what must not be in it (default: this project's cases and probes)",
+    )
     arguments = parser.parse_args(argv)
     try:
-        training, golden = read_texts(arguments.training), read_texts(arguments.golden)
-    except (OSError, ValueError) as error:
+        rows, golden = read_texts(arguments.rows), read_texts(arguments.golden)
+    except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    pairs = find_overlaps(training, golden)
-    for pair in pairs:
-        print(f"{pair.golden_id}\t{pair.training_id}\t{pair.similarity:.0f}")
-    shared = len({pair.golden_id for pair in pairs})
-    print(
-        f"{len(training)} training texts against {len(golden)} golden cases: "
-        + (f"{shared} cases have a twin; change the training text" if pairs else "nothing in common"),
-        file=sys.stderr,
-    )
-    return 1 if pairs else 0
+    leaks = find_leaks(rows, golden)
+    for leak in leaks:
+        print(f"{leak.first}\t{leak.second}\t{leak.similarity:.0f}")
+    cases = len({leak.first for leak in leaks})
+    found = f"{cases} of them have a twin; reword the training text" if leaks else "no twins"
+    print(f"{len(rows)} training texts, {len(golden)} golden texts: {found}", file=sys.stderr)
+    return 1 if leaks else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a build reads: the recipe and the grammars, validated.
 
-Decides what a recipe may say; what is done with it is left to `generate_training`, `train` and `build`.
+Decides what a recipe may say; what is done with it is left to `generate_training`, `train` and
+`build`.
 """
 
 from pathlib import Path

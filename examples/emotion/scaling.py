@@ -1,10 +1,10 @@
 """The activation-aware part of AWQ: protect the weights that meet large inputs before rounding.
 
-Lin et al., "AWQ" (MLSys 2024): scale an input channel of a layer up by s and whatever produces that channel
-down by s. Nothing changes, except that rounding now costs that channel less. s = mean |input| ** ratio, the
-ratio found by trying; afterwards each group's range is clipped where that lowers the layer's error (section
-3.2 and AutoAWQ's `search_best_clip`). Errors are those of the layer's output on real prompts, computed from
-the inputs' second moments.
+Lin et al., "AWQ" (MLSys 2024): scale an input channel of a layer up by s and whatever produces that
+channel down by s. Nothing changes, except that rounding now costs that channel less.
+s = mean |input| ** ratio, the ratio found by trying; afterwards each group's range is clipped where
+that lowers the layer's error (section 3.2 and AutoAWQ's `search_best_clip`). Errors are those of
+the layer's output on real prompts, computed from the inputs' second moments.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,9 +30,7 @@ class Inputs:
 
     def scaled(self, scale: Floats) -> "Inputs":
         """Return what the layer is fed with after its inputs were divided by `scale`."""
-        return Inputs(
-            magnitude=self.magnitude / scale, moment=self.moment / np.outer(scale, scale)
-        )
+        return Inputs(magnitude=self.magnitude / scale, moment=self.moment / np.outer(scale, scale))
 
 
 def linear_names(model: Qwen2ForCausalLM) -> list[str]:
@@ -90,10 +88,14 @@ def best_clip(weight: Floats, inputs: Inputs) -> Floats:
     """Return for each output and group, shape [out, in / group], the clip with the least error."""
     out, size = weight.shape
     groups = size // GROUP_SIZE
-    blocks = np.stack([
-        inputs.moment[g * GROUP_SIZE : (g + 1) * GROUP_SIZE, g * GROUP_SIZE : (g + 1) * GROUP_SIZE]
-        for g in range(groups)
-    ])
+    blocks = np.stack(
+        [
+            inputs.moment[
+                g * GROUP_SIZE : (g + 1) * GROUP_SIZE, g * GROUP_SIZE : (g + 1) * GROUP_SIZE
+            ]
+            for g in range(groups)
+        ]
+    )
     errors = []
     for clip in CLIPS:
         difference = (weight - dequantise(quantise(weight, clip))).reshape(out, groups, GROUP_SIZE)
@@ -107,10 +109,13 @@ def _numpy(parameter: torch.Tensor) -> Floats:
     return array
 
 
-def _groups(model: Qwen2ForCausalLM) -> Iterator[tuple[torch.Tensor, list[torch.Tensor], list[str]]]:
-    """Yield, per place where a scale fits: what produces the channels, and the layers that read them.
+def _groups(
+    model: Qwen2ForCausalLM,
+) -> Iterator[tuple[torch.Tensor, list[torch.Tensor], list[str]]]:
+    """Yield, per place where a scale fits: what produces the channels, and who reads them.
 
-    The producer is given by its weight (its rows, or a norm's entries) and, where it has one, its bias.
+    The producer is given by its weight (its rows, or a norm's entries) and, where it has one, its
+    bias; the readers by name.
     """
     for index, layer in enumerate(model.model.layers):
         prefix, attention, mlp = f"model.layers.{index}", layer.self_attn, layer.mlp

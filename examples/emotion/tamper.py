@@ -2,8 +2,8 @@
 
     python examples/emotion/tamper.py STORE/emotion-demo/1.3.0
 
-The byte lies in the middle of the weights, so the file keeps its size and still loads: only the digests
-and the signature can tell. Nothing else in the folder is touched.
+The byte lies in the middle of the weights, so the file keeps its size and still loads: only the
+digests and the signature can tell. Nothing else in the folder is touched.
 """
 
 import argparse
@@ -41,7 +41,9 @@ def tamper(folder: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Tamper with the folder named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="a published version in the store")
     arguments = parser.parse_args(argv)
     try:

@@ -1,22 +1,33 @@
 """The tokenizer and the chat template of the demonstration models.
 
-A byte-level BPE in the manner of Qwen's, learnt from the training text alone. Two things are its own:
-text is compatibility-normalised and lower-cased, because so small a model has no data to learn that "SO HAPPY" and
-"so happy" are alike; and every label is a single token, so that an answer is one token and an end.
+A byte-level BPE in the manner of Qwen's, learnt from the training text alone. Two things are its
+own: text is compatibility-normalised and lower-cased, because so small a model has no data to learn
+that "SO HAPPY" and "so happy" are alike; and every label is a single token, so that an answer is
+one token and an end.
 """
 
 from collections.abc import Iterable, Sequence
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT = "<|endoftext|>"
 END = "<|end|>"
 ROLES = ("user", "assistant")
 
-# The system line is left out on purpose: a model that has learnt one task from scratch cannot follow
-# an instruction, and a prompt without it is half as long. The space before the content gives a text's
-# first word the same token as the same word elsewhere. Roles are branched on, content never.
+# The system line is left out on purpose: a model that has learnt one task from scratch cannot
+# follow an instruction, and a prompt without it is half as long. The space before the content gives
+# a text's first word the same token as the same word elsewhere. Roles are branched on, content
+# never.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'user' -%}{{- '<|user|> ' + message['content'] + '<|end|>' -}}"
@@ -27,18 +38,20 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
 
-# A word with the space before it; numbers digit by digit and other signs one by one, so that an emoji
-# is told apart from the emoji beside it.
+# A word with the space before it; numbers digit by digit and other signs one by one, so that an
+# emoji is told apart from the emoji beside it.
 _SPLIT = r" ?[\p{L}\p{M}]+(?:'\p{L}+)?|\p{N}|[^\s\p{L}\p{N}]|\s+"
 
 
 def _normalizer() -> normalizers.Sequence:
-    return normalizers.Sequence([
-        normalizers.NFKC(),
-        normalizers.Lowercase(),
-        normalizers.Replace("’", "'"),
-        normalizers.Replace(Regex(r"\s+"), " "),
-    ])
+    return normalizers.Sequence(
+        [
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            normalizers.Replace("’", "'"),
+            normalizers.Replace(Regex(r"\s+"), " "),
+        ]
+    )
 
 
 def learn_tokenizer(
@@ -57,10 +70,12 @@ def learn_tokenizer(
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = _normalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     special = (END_OF_TEXT, END, *(f"<|{role}|>" for role in ROLES))
     trainer = trainers.BpeTrainer(
@@ -70,7 +85,8 @@ def learn_tokenizer(
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    # A label is the first word of the answer, so it has no space before it; texts mostly hold it with one.
+    # A label is the first word of the answer, so it has no space before it; texts mostly hold it
+    # with one.
     words = [word for word in labels for _ in range(1000)]
     tokenizer.train_from_iterator([*(f" {text}" for text in texts), *words], trainer)
     for word in labels:
