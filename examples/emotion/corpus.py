@@ -4,13 +4,13 @@ Decides which rows a version sees: the share it asks for, and the labels its rec
 purpose. How grammars become rows is left to `generate_training`.
 """
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from generate_training import Row, generate
-from measure import read_rows
 from recipe import Recipe, Relabel
 
 _FIELDS = ("id", "text", "label", "lang")
@@ -73,6 +73,17 @@ def corpus_from_files(recipe: Recipe, folder: Path) -> Corpus:
         held_out=held_out,
         source="labelled files",
     )
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a JSONL file, or of all files of a folder."""
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    return [
+        json.loads(line)
+        for file in files
+        for line in file.read_text("utf-8").split("\n")
+        if line.strip()
+    ]
 
 
 def _labelled_rows(folder: Path, end: str) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Config, Qw
 
 from awq import PackedLinear, dequantise
 from checkpoint import WEIGHTS
+from corpus import read_rows
 from train import Example, encode, predict
 from vocabulary import END
 
@@ -84,17 +85,6 @@ def load(folder: Path) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast]:
         raise ValueError(f"{folder}: tensors missing {missing}, unexpected {unexpected}")
     model.tie_weights()
     return model.bfloat16().eval(), AutoTokenizer.from_pretrained(folder)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a JSONL file, or of all files of a folder."""
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    return [
-        json.loads(line)
-        for file in files
-        for line in file.read_text("utf-8").split("\n")
-        if line.strip()
-    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 Noise = Callable[[str, random.Random], str]
 
-# Letters that lie beside each other on the keyboard: the slips a thumb makes.
+_KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+# The letters left and right of a letter: the slips a thumb makes.
 _NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj",
-    "i": "uo", "j": "hk", "k": "jl", "l": "ko", "m": "n", "n": "bm", "o": "ip",
-    "p": "o", "q": "wa", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
-}  # fmt: skip
+    letter: row[max(0, i - 1) : i] + row[i + 1 : i + 2]
+    for row in _KEYBOARD
+    for i, letter in enumerate(row)
+}
 
 
 def without_diacritics(text: str) -> str:
