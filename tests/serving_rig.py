@@ -1,5 +1,7 @@
 """What tests of serving share: a tiny real model, requests for it, and engines that fail."""
 
+import atexit
+import shutil
 import stat
 import subprocess
 import sys
@@ -29,7 +31,9 @@ needs_vllm = pytest.mark.skipif(
 @cache
 def tiny_model() -> Path:
     """Writes the tiny model once a session, with the serving environment; returns its folder."""
-    folder = Path(mkdtemp(prefix="assay-tiny-")) / "model"
+    private = Path(mkdtemp(prefix="assay-tiny-"))
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    folder = private / "model"
     command = [SERVING_PYTHON, ROOT / "serving/tiny_model.py", folder]
     subprocess.run(command, check=True, timeout=120)
     return folder

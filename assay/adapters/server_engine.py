@@ -31,7 +31,7 @@ _HEARTBEAT_S = 15.0
 _DEATHBED_S = 3.0
 _MILESTONES = (
     (re.compile(r"Starting vLLM server on"), "opening the socket"),
-    (re.compile(r"Dynamo bytecode transform|torch\.compile took"), "compiling kernels"),
+    (re.compile(r"AOT compiled function"), "kernels compiled"),
     (re.compile(r"Loading weights took"), "weights loaded, warming up"),
     (re.compile(r"Starting to load model"), "loading the weights"),
     (re.compile(r"Initializing a V1 LLM engine"), "starting the workers"),

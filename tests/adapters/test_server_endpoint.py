@@ -1,5 +1,6 @@
 """The endpoint back end: a server that somebody else runs is found ready or not, and left alone."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -31,9 +32,12 @@ def run() -> Iterator[Callable[[str], str]]:
     """Runs somebody else's server, failing as told; returns its URL."""
     engine = serving_rig.ROOT / "tests/serving/fault_engine.py"
     processes: list[subprocess.Popen[bytes]] = []
+    folders: list[Path] = []
 
     def start(mode: str) -> str:
-        path = Path(mkdtemp(prefix="assay-other-")) / "s.sock"
+        # Not tmp_path: a socket's path must be short.
+        folders.append(Path(mkdtemp(prefix="assay-other-")))
+        path = folders[-1] / "s.sock"
         processes.append(subprocess.Popen([sys.executable, engine, mode, "--uds", path]))
         end = time.monotonic() + 10
         while not path.exists() and time.monotonic() < end:
@@ -44,6 +48,8 @@ def run() -> Iterator[Callable[[str], str]]:
     for process in processes:
         process.kill()
         process.wait(10)
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 def test_a_ready_server_is_used_and_left_running(run: Callable[[str], str]) -> None:
