@@ -180,7 +180,7 @@ class ChatClient(Protocol):
 
         Raises:
             InfrastructureError: the server went away (every attempt of several questions in a row
-                failed to connect).
+                went unheard), or refuses the caller (HTTP 401, 403 or 404 before any answer).
         """
         ...
 

@@ -44,7 +44,7 @@ class Pulse:
         elif outcome.kind == "timeout":
             self._timeouts += 1
             if self._timeouts >= self._most_timeouts:
-                self._raise_gone(f"{self._timeouts} requests in a row got no answer")
+                self._raise_gone(f"requests in a row that timed out: {self._timeouts}")
 
     def gave_up(self, outcome: Failure) -> None:
         """Notes that a question has used up its attempts.
@@ -55,7 +55,7 @@ class Pulse:
         if outcome.unheard:
             self._given_up += 1
             if self._given_up >= self._patience:
-                self._raise_gone(f"the last {self._given_up} questions got {outcome.kind} errors")
+                self._raise_gone(f"questions in a row without an answer: {self._given_up} ({outcome.kind})")
 
     def _raise_gone(self, found: str) -> None:
         raise InfrastructureError(
