@@ -55,7 +55,9 @@ class Pulse:
         if outcome.unheard:
             self._given_up += 1
             if self._given_up >= self._patience:
-                self._raise_gone(f"questions in a row without an answer: {self._given_up} ({outcome.kind})")
+                self._raise_gone(
+                    f"questions in a row without an answer: {self._given_up} ({outcome.kind})"
+                )
 
     def _raise_gone(self, found: str) -> None:
         raise InfrastructureError(
