@@ -369,14 +369,17 @@ class TestOnTheWire:
         assert "s3cret" not in repr(server.endpoint)
 
     def test_times_are_those_of_the_server(self, client: ChatClient) -> None:
-        say = Say(words="joy and more", first_token_s=0.1, token_s=0.05)
+        say = Say(words="joy and more", first_token_s=0.1, token_s=0.1)
         with OpenAIServer(script=lambda body: say) as server:
             stage = Stage(client, server.endpoint, server.bodies, server.stop)
             [sample] = stage.load([question("a")])
         assert sample.ttft_ms is not None
         assert sample.e2e_ms is not None
-        assert 100 <= sample.ttft_ms < 160
-        assert 200 <= sample.e2e_ms < 300
+        # No upper limits: a busy machine adds what it likes, but cannot make the first token as
+        # late as the last one.
+        assert sample.ttft_ms >= 100
+        assert sample.e2e_ms >= 300
+        assert sample.e2e_ms - sample.ttft_ms >= 100
 
     def test_no_log_and_no_error_holds_the_text_or_the_key(
         self, client: ChatClient, caplog: pytest.LogCaptureFixture

@@ -127,7 +127,7 @@ def test_an_empty_load_is_refused(blocks: int, per_block: int, count: int) -> No
 
 def test_a_slower_model_is_measured_slower_over_a_real_server() -> None:
     quick = OpenAIServer(script=lambda body: Say(words="joy", first_token_s=0.01))
-    slow = OpenAIServer(script=lambda body: Say(words="joy", first_token_s=0.03))
+    slow = OpenAIServer(script=lambda body: Say(words="joy", first_token_s=0.05))
     with quick, slow:
         samples = interleaved_load(
             AiohttpChat(), {Role.CANDIDATE: slow.endpoint, Role.PRODUCTION: quick.endpoint}, TASK,
@@ -137,7 +137,9 @@ def test_a_slower_model_is_measured_slower_over_a_real_server() -> None:
         role: sorted(s.ttft_ms for s in taken if s.ttft_ms is not None)[len(taken) // 2]
         for role, taken in samples.items()
     }
-    assert 1.5 < medians[Role.CANDIDATE] / medians[Role.PRODUCTION] < 4
+    assert medians[Role.PRODUCTION] >= 10
+    assert medians[Role.CANDIDATE] >= 50
+    assert medians[Role.CANDIDATE] > 1.3 * medians[Role.PRODUCTION]
     everything = [s for taken in samples.values() for s in taken]
     assert all(s.status is AnswerStatus.OK for s in everything)
     assert all(0 <= s.started_s < time.monotonic() for s in everything)
