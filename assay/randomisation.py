@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from assay.cells import Cells, Floats
+from assay.cells import Cells, Counts, Floats
 
 MACRO = "macro"
 """Name of the mean over all classes among the tested quantities."""
 
 _TOLERANCE = 1e-9
+
+_NORMAL_FROM = 100
+"""Coins from which their heads are drawn as normal: symmetric as they are, nothing can be seen."""
 
 
 def worse_p_values(
@@ -66,7 +69,7 @@ def _drops(cells: Cells, replicates: int, rng: np.random.Generator) -> tuple[Flo
     y, a, b = y[keep], a[keep], b[keep]
     straight, crossed = cells.counts[y, a, b], cells.counts[y, b, a]
     # Replicates of the number of cases in which the first answer of the pair is production's.
-    drawn = rng.binomial(straight + crossed, 0.5, size=(replicates, len(y)))
+    drawn = _coins(straight + crossed, replicates, rng)
     shift = np.concatenate([straight[None, :], drawn]) - straight
     classes = np.arange(size)
     first, second, truth = (codes[:, None] == classes for codes in (a, b, y))
@@ -82,3 +85,13 @@ def _drops(cells: Cells, replicates: int, rng: np.random.Generator) -> tuple[Flo
     drop = scores["production"] - scores["candidate"]
     both = np.column_stack([drop, drop.mean(axis=1)])
     return both[0], both[1:]
+
+
+def _coins(coins: Counts, replicates: int, rng: np.random.Generator) -> Floats:
+    """Heads among so many fair coins, shape (replicates, len(coins))."""
+    few = coins < _NORMAL_FROM
+    heads = np.empty((replicates, len(coins)))
+    heads[:, few] = rng.binomial(coins[few], 0.5, size=(replicates, int(few.sum())))
+    many = coins[~few]
+    heads[:, ~few] = many / 2 + np.sqrt(many) / 2 * rng.standard_normal((replicates, len(many)))
+    return heads

@@ -21,6 +21,7 @@ def counted(cases: list[tuple[str, str | None, str | None]], labels=LABELS) -> C
     return count_cells(labels, truth, production, candidate)
 
 
+@settings(deadline=None)
 @given(CASES)
 def test_f1_is_what_scikit_learn_computes(cases):
     cells = counted(cases)
@@ -34,6 +35,7 @@ def test_f1_is_what_scikit_learn_computes(cases):
         assert np.array_equal(cells.confusion(role), matrix)
 
 
+@settings(deadline=None)
 @given(CASES, st.randoms(use_true_random=False))
 def test_neither_the_order_of_cases_nor_of_labels_matters(cases, random):
     shuffled, labels = list(cases), list(LABELS)
@@ -44,6 +46,7 @@ def test_neither_the_order_of_cases_nor_of_labels_matters(cases, random):
     assert np.array_equal(first.counts, second.counts)
 
 
+@settings(deadline=None)
 @given(CASES)
 def test_the_eight_cells_of_a_class_hold_every_case_once(cases):
     cells = counted(cases)
@@ -68,7 +71,7 @@ def test_a_class_never_predicted_has_f1_zero():
     assert cells.macro("candidate") == pytest.approx(2 / 3)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(CASES)
 def test_flips_are_the_two_models_answers_against_each_other(cases):
     changed = sum(production != candidate for _, production, candidate in cases)

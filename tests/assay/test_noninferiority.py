@@ -145,7 +145,7 @@ def test_f1_bounds_are_exact(hits):
         assert (draws <= hits).mean() == pytest.approx(0.05, abs=0.005)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=30))
 def test_benjamini_hochberg_is_scipys(p_values):
     from scipy.stats import false_discovery_control

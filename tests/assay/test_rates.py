@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import xlogy
@@ -19,6 +19,7 @@ from assay.rates import (
 )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.data())
 def test_bounds_are_the_exact_ones(n, data):
     hits = data.draw(st.integers(0, n))
@@ -46,6 +47,7 @@ def test_cases_needed_are_just_enough():
     assert cases_for_upper_bound(0.02, 0.02, alpha=0.05) is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_the_paired_test_is_the_exact_binomial_one(more, fewer):
     expected = float(binom.sf(more - 1, more + fewer, 0.5)) if more + fewer else 1.0
@@ -78,6 +80,7 @@ def test_tangos_bounds_are_where_the_score_statistic_is_critical(more, fewer, n)
     assert score(upper) == pytest.approx(-1.96, abs=5e-3)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500))
 def test_without_a_discordant_case_the_bounds_still_have_a_width(n):
     pairs = pair_flags([False] * n, [False] * n)
@@ -86,6 +89,7 @@ def test_without_a_discordant_case_the_bounds_still_have_a_width(n):
     assert (lower, upper) == pytest.approx((-(z**2) / (n + z**2), z**2 / (n + z**2)), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 15), st.integers(0, 15), st.integers(0, 30))
 def test_exchanging_the_models_mirrors_the_bounds(more, fewer, rest):
     n = more + fewer + rest
