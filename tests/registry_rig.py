@@ -34,6 +34,7 @@ from assay.records import (
 )
 from assay.verdict import verdict_bytes
 
+ROOT = Path(__file__).parents[1]
 MODEL = "emotion-demo"
 SECRET = "zq-nobody-may-read-this"
 """Part of each golden case's text: whatever a registry stores, this must not be in it."""
@@ -229,22 +230,44 @@ class Server:
 @contextmanager
 def mlflow_server(data: Path) -> Iterator[Server]:
     """Starts a real MLflow server on a free port of 127.0.0.1 and ends it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     data.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{data / 'mlflow.db'}"]
     command += ["--artifacts-destination", str(data / "artifacts")]
-    log = data.parent / "mlflow-server.log"
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with _serving(command, port, data.parent, {}) as kill:
+        yield Server(f"http://127.0.0.1:{port}", data, kill)
+
+
+@contextmanager
+def serve_script(home: Path) -> Iterator[str]:
+    """Runs `mlflow/serve.sh` on a gate's home folder; yields the server's URL."""
+    port = _free_port()
+    command = [str(ROOT / "mlflow/serve.sh"), str(port)]
+    with _serving(command, port, home.parent, {"ASSAY_HOME": str(home)}):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _serving(
+    command: list[str], port: int, folder: Path, more: Mapping[str, str]
+) -> Iterator[Callable[[], None]]:
+    """Runs a server's command until the block ends; yields what kills it earlier."""
+    log = folder / "mlflow-server.log"
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | dict(more)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             stdout=output,
             stderr=output,
-            cwd=data.parent,
+            cwd=folder,
             env=environment,
             start_new_session=True,
         )
@@ -254,10 +277,9 @@ def mlflow_server(data: Path) -> Iterator[Server]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=20)
 
-    uri = f"http://127.0.0.1:{port}"
     try:
-        _wait(uri, process, log)
-        yield Server(uri, data, kill)
+        _wait(f"http://127.0.0.1:{port}", process, log)
+        yield kill
     finally:
         kill()
 

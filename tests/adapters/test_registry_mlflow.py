@@ -271,3 +271,20 @@ def test_a_claim_that_a_dead_process_left_is_taken_over(client: MlflowClient) ->
         held = client.get_registered_model(f"Promotion of {MODEL}")
         assert held.tags["assay.claim"] != "host/dead"
     assert not client.search_registered_models(f"name = 'Promotion of {MODEL}'")
+
+
+@pytest.mark.slow
+def test_the_local_server_shows_what_gates_wrote_to_the_file(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    stage = rig.in_sqlite(tmp_path / "data", empty_database)
+    record = gate(tmp_path)
+    run = stage.registry.record(record)
+    with rig.serve_script(stage.folder) as uri:
+        there = MlflowRegistry(uri, tmp_path / "locks")
+        found = there.recorded_verdict(record.ledger_key)
+        assert found is not None
+        assert found[0] == run
+        second = there.record(gate(tmp_path, run_id="run-2"))
+    assert stage.registry.uses(MODEL, record.golden.digest) == 2
+    assert second != run
