@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from assay.cells import Floats
@@ -108,7 +109,7 @@ class _Tilt:
         while (self.value(step) - target) * step < 0 and abs(step) < 200:
             step *= 2
         low, high = min(0.0, step), max(0.0, step)
-        return _bisect(lambda strength: self.value(strength) - target, low, high)
+        return _root(lambda strength: self.value(strength) - target, low, high)
 
     def draw(self, strength: float, replicates: int, rng: np.random.Generator) -> "_Draw":
         """Resampled differences, and what reweighting them needs."""
@@ -186,15 +187,16 @@ def tilted_lower_bound(
         def excess(other: float, draw: _Draw = draw) -> float:
             return draw.tail(other, tilt.at(other)[1]) - alpha
 
-        found = _bisect(excess, draw.strength - 2 * reach, draw.strength + 2 * reach)
+        found = _root(excess, draw.strength - 2 * reach, draw.strength + 2 * reach)
         if abs(found - draw.strength) < reach / 8:
             break
     return tilt.value(found)
 
 
-def _bisect(rises: Callable[[float], float], low: float, high: float) -> float:
+def _root(rises: Callable[[float], float], low: float, high: float) -> float:
     """Root of a rising function between `low` and `high`; the nearer end if it has none."""
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rises(middle) < 0 else (low, middle)
-    return (low + high) / 2
+    if rises(low) >= 0:
+        return low
+    if rises(high) <= 0:
+        return high
+    return float(brentq(rises, low, high, xtol=1e-9))
