@@ -62,6 +62,7 @@ class Builder:
         self._out = out
         self._notes = out / ".build"
         self._key = key
+        self._commit = _git_commit()
         self._tokenizer: PreTrainedTokenizerFast | None = None
 
     @property
@@ -167,7 +168,7 @@ class Builder:
             base_model=f"{self._recipe.model_name} {base}" if base else "none (from scratch)",
             training_date=date,
             created_at=moment,
-            git_commit=_git_commit(),
+            git_commit=self._commit,
             licence=self._recipe.licence,
             description=version.description,
             training_data={"source": self._corpus.source, "rows": rows},
@@ -184,13 +185,20 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """Return the commit that last changed this example, or None outside a Git work tree."""
-    command = ["git", "-C", str(HERE), "log", "-1", "--format=%H", "--", *CODE, "*.yaml", "grammar"]
+    """Return the commit whose files these are; None with changes on top, or outside a clone."""
+    paths = [*CODE, "*.yaml", "grammar"]
+    git = ["git", "-C", str(HERE)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    except OSError:
+        changed, commit = (
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+            for command in (
+                [*git, "status", "--porcelain", "--", *paths],
+                [*git, "log", "-1", "--format=%H", "--", *paths],
+            )
+        )
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return None if changed.strip() else commit.strip() or None
 
 
 def input_key(recipe: Path, texts: Sequence[Path]) -> str:

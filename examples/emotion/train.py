@@ -248,5 +248,5 @@ def predict(
         # The model saw the true label as its answer; what follows a label is the end, whichever it
         # was.
         ends = logits[:, 1].argmax(dim=1) == end_id
-        strayed += int(((free != torch.tensor(list(label_ids))[chosen]) | ~ends).sum())
+        strayed += int((~torch.isin(free, torch.tensor(list(label_ids))) | ~ends).sum())
     return answers, strayed
