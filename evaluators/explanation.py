@@ -85,7 +85,7 @@ def _explained(evaluator: Evaluator) -> tuple[str, ...]:
     own = evaluator.explain()
     if own:
         return own
-    described = _described(type(evaluator))
+    described = option_descriptions(type(evaluator))
     return tuple(
         f"{field.name} is {_shown(getattr(evaluator, field.name))}: {described[field.name]}"
         for field in fields(evaluator)
@@ -93,8 +93,8 @@ def _explained(evaluator: Evaluator) -> tuple[str, ...]:
     )
 
 
-def _described(kind: type[Evaluator]) -> Mapping[str, str]:
-    """The `Args:` of a class's docstring: option → description on one line."""
+def option_descriptions(kind: type[Evaluator]) -> Mapping[str, str]:
+    """Returns the `Args:` of an evaluator's docstring: option → description on one line."""
     _, _, section = (inspect.getdoc(kind) or "").partition("Args:\n")
     found: dict[str, str] = {}
     for entry in re.split(r"\n(?=    \w+:)", section.split("\n\n")[0]):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from assay.cells import Cells
 from assay.noninferiority import (
     Comparison,
-    Resampling,
     class_resampling,
     compare,
     macro_resampling,
@@ -21,6 +20,7 @@ from assay.power import cases_needed, detectable_difference, observed_variance, 
 from assay.randomisation import MACRO, worse_p_values
 from assay.records import Finding, FindingStatus
 from assay.seeds import stream
+from assay.tilting import Resampling
 from evaluators.base import Rules
 
 PASSED, FAILED, UNDECIDED = FindingStatus.PASSED, FindingStatus.FAILED, FindingStatus.UNDECIDED

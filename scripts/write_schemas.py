@@ -1,0 +1,89 @@
+"""Writes docs/schemas/: a JSON Schema of every document, generated from the code that reads it.
+
+    python scripts/write_schemas.py
+
+The policy's schema also holds the options of every evaluator, with the descriptions of their
+docstrings, so that an editor completes and checks `policy.yaml`. A test holds the files current.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from assay.documents import Document
+from assay.golden_set import GoldenRow, ProbeRow
+from assay.policy import Policy
+from assay.predictions import LatencyRow, PredictionRow
+from assay.serving_profile import Serving
+from assay.task import Task
+from assay.verdict_document import ContextDocument, VerdictDocument
+from evaluators.base import Evaluator
+from evaluators.explanation import option_descriptions
+from evaluators.registry import available
+
+FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
+
+DOCUMENTS: dict[str, type[Document]] = {
+    "golden_case": GoldenRow,
+    "probe": ProbeRow,
+    "prediction": PredictionRow,
+    "latency_sample": LatencyRow,
+    "policy": Policy,
+    "run": ContextDocument,
+    "serving": Serving,
+    "task": Task,
+    "verdict": VerdictDocument,
+}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Returns file name → JSON Schema (2020-12)."""
+    found = {}
+    for name, document in DOCUMENTS.items():
+        schema = document.model_json_schema(by_alias=True)
+        if document is Policy:
+            _with_evaluators(schema)
+        found[f"{name}.schema.json"] = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **schema,
+        }
+    return found
+
+
+def as_text(schema: dict[str, Any]) -> str:
+    """Returns the bytes of a schema file as text."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _with_evaluators(schema: dict[str, Any]) -> None:
+    entries = schema["properties"]["evaluators"]
+    entries["properties"] = {name: _options(kind) for name, kind in available().items()}
+    entries["additionalProperties"] = False
+
+
+def _options(kind: type[Evaluator]) -> dict[str, Any]:
+    schema = TypeAdapter(kind).json_schema()
+    described = option_descriptions(kind)
+    for name, option in schema.get("properties", {}).items():
+        if name in described:
+            option["description"] = described[name]
+    schema["additionalProperties"] = False
+    schema["description"] = (kind.__doc__ or "").split("\n")[0]
+    return schema
+
+
+def main() -> None:
+    """Writes every schema, and removes files of documents that are no more."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    current = schemas()
+    for path in FOLDER.glob("*.schema.json"):
+        if path.name not in current:
+            path.unlink()
+    for name, schema in current.items():
+        (FOLDER / name).write_text(as_text(schema), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
