@@ -1,0 +1,96 @@
+"""The calibration study in small: the error rates of the judgement on models whose truth is known.
+
+The full one is `python -m bench.calibration`; its figures are in docs/statistics.md.
+"""
+
+import numpy as np
+import pytest
+
+from assay.cells import Cells
+from assay.noninferiority import class_resampling, macro_resampling, p_value
+from assay.randomisation import MACRO, worse_p_values
+from bench.peer_gates import bootstrap_bounds, mcnemar_on_accuracy, no_class_may_drop
+from bench.simulation import (
+    STRUCTURES,
+    class_differences,
+    class_population,
+    draw,
+    gate_population,
+)
+
+ALPHA, REPLICATES, REPETITIONS = 0.05, 499, 600
+
+
+def passes(eight: np.ndarray, margin: float, number: int) -> bool:
+    seed = np.random.SeedSequence(number)
+    resampling = class_resampling(eight)
+    return p_value(resampling, margin=margin, replicates=REPLICATES, seed=seed) <= ALPHA
+
+
+def at_the_margin(n: int, prior: float, margin: float, ratio: float) -> np.ndarray:
+    population = class_population(prior, 0.7, margin * ratio, margin)
+    assert population.difference == pytest.approx(-margin)
+    return draw(population.cells, n, REPETITIONS, np.random.default_rng(int(n * prior)))
+
+
+# About 7, 20 and 100 discordant cases. Three standard errors of 600 repetitions are 2.7 points.
+@pytest.mark.parametrize(
+    ("n", "prior", "margin", "ratio"),
+    [(500, 0.121, 0.02, 3.0), (2000, 0.036, 0.05, 3.0), (2000, 0.335, 0.05, 1.5)],
+)
+def test_false_promotion_at_the_margin_is_what_alpha_says(n, prior, margin, ratio):
+    drawn = at_the_margin(n, prior, margin, ratio)
+    rate = np.mean([passes(eight, margin, i) for i, eight in enumerate(drawn)])
+    assert 0.02 <= rate <= 0.08
+
+
+def test_where_models_hardly_disagree_the_bootstraps_promote_and_this_test_does_not():
+    margin = 0.05
+    drawn = at_the_margin(500, 0.036, margin, 1.5)
+    rng = np.random.default_rng(1)
+    bounds = [bootstrap_bounds(e, alpha=ALPHA, replicates=REPLICATES, rng=rng) for e in drawn]
+    percentile, bca = (
+        np.mean([bound > -margin for bound in each]) for each in zip(*bounds, strict=True)
+    )
+    ours = np.mean([passes(eight, margin, i) for i, eight in enumerate(drawn)])
+    assert percentile > 0.12
+    assert bca > 0.12
+    assert ours <= 0.065
+
+
+def test_the_macro_is_calibrated_too():
+    population = gate_population(STRUCTURES["six classes"], 0.7, 0.08, worse=0, drop=0.12)
+    margin = -float(class_differences(population).mean())
+    passed = []
+    for i, counts in enumerate(draw(population, 800, 400, np.random.default_rng(2))):
+        cells = Cells(labels=tuple("abcdef"), counts=counts)
+        seed = np.random.SeedSequence(i)
+        p = p_value(macro_resampling(cells), margin=margin, replicates=REPLICATES, seed=seed)
+        passed.append(p <= ALPHA)
+    assert 0.02 <= np.mean(passed) <= 0.085
+
+
+def test_equal_candidates_are_blamed_at_most_as_often_as_alpha_says_where_point_gates_block_most():
+    population = gate_population(STRUCTURES["28 classes"], 0.7, 0.05)
+    blamed, dropped = [], []
+    for i, counts in enumerate(draw(population, 1000, 200, np.random.default_rng(3))):
+        cells = Cells(labels=tuple(f"c{k:02}" for k in range(28)), counts=counts)
+        tested = [label for label, n in cells.support().items() if n]
+        p = worse_p_values(
+            cells, tested=[*tested, MACRO], replicates=REPLICATES, seed=np.random.SeedSequence(i)
+        )
+        blamed.append(min(p.values()) <= ALPHA)
+        dropped.append(not no_class_may_drop(counts))
+    assert np.mean(blamed) <= 0.10
+    assert np.mean(dropped) > 0.9
+
+
+def test_a_gate_on_accuracy_promotes_a_broken_class():
+    population = gate_population(STRUCTURES["six classes"], 0.7, 0.04, worse=5, drop=0.15)
+    drawn = draw(population, 1000, 200, np.random.default_rng(4))
+    assert np.mean([mcnemar_on_accuracy(counts, alpha=ALPHA) for counts in drawn]) > 0.5
+    ours = [
+        passes(Cells(labels=tuple("abcdef"), counts=counts).of_class("f"), 0.05, i)
+        for i, counts in enumerate(drawn)
+    ]
+    assert np.mean(ours) <= 0.03
