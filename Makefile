@@ -8,7 +8,7 @@ DO_NOT_TRACK ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED DO_NOT_TRACK
 export DVC_NO_ANALYTICS = 1
 
-.PHONY: help setup serving golden demo test test-fast lint types layers format bench docs lock clean
+.PHONY: help setup serving golden demo test test-fast lint types layers format bench docs lock clean mlflow
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ bench: setup serving  ## ratios measured side by side in one run
 
 docs: setup  ## regenerate the JSON Schemas
 	$(BIN)/python scripts/write_schemas.py
+
+mlflow: setup  ## open MLflow's UI on the recorded gates
+	mlflow/serve.sh $(PORT)
 
 lock:  ## resolve the lock file anew (needs uv)
 	uv pip compile pyproject.toml --group dev --extra s3 --universal --python-version 3.11 \

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from assay.artifact import check_model_name, check_version
+from assay.artifact import check_model_name, check_version
 from assay.errors import ConfigError
 from assay.policy import Policy, load_policy
 from assay.serving_profile import Profile, Serving, load_serving
@@ -37,7 +39,6 @@ class GateRequest:
     production_url: str | None = None
     golden: str | None = None
     report_dir: Path | None = None
-    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,15 @@ class Documents:
         return any(one.name == evaluator for one in self.evaluators)
 
 
-def load_documents(request: GateRequest) -> Documents:
-    """Reads the request's documents and checks them against each other.
+def check_request(request: GateRequest) -> None:
+    """Refuses a request that contradicts itself or could not be finished.
 
     Raises:
-        ConfigError: a document is wrong, or the request contradicts itself.
+        ConfigError: a name that no store has, URLs without the back end that needs them or the
+            other way round, or a report folder that already holds something.
     """
+    check_model_name(request.model)
+    check_version(request.version)
     if request.backend == "endpoint" and request.candidate_url is None:
         raise ConfigError(
             "--backend endpoint: no --candidate-url; give the URL of the server that runs the "
@@ -71,6 +75,25 @@ def load_documents(request: GateRequest) -> Documents:
             f"--candidate-url and --production-url need --backend endpoint, found "
             f"{request.backend or 'no --backend'}; add it, or leave the URLs out"
         )
+    folder = request.report_dir
+    if folder is not None and folder.exists() and not (folder.is_dir() and _is_empty(folder)):
+        raise ConfigError(
+            f"--report-dir {folder}: holds something already; expected a new or an empty folder, "
+            "because the evidence is sealed with everything beside it; name another"
+        )
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
+
+
+def load_documents(request: GateRequest) -> Documents:
+    """Reads the request's documents and checks them against each other.
+
+    Raises:
+        ConfigError: a document is wrong, or the request contradicts itself.
+    """
+    check_request(request)
     policy, task = load_policy(request.policy), load_task(request.task)
     serving = load_serving(request.serving)
     return Documents(
@@ -78,5 +101,5 @@ def load_documents(request: GateRequest) -> Documents:
         task=task,
         serving=serving,
         profile=serving.profile(request.profile),
-        evaluators=tuple(registry.build(policy, task)),
+        evaluators=tuple(registry.build(policy, task, where=str(request.policy))),
     )

@@ -78,6 +78,15 @@ def promote(
             production=current,
             previous=None,
         )
+    rolled_back = table.tagged(target, ROLLED_BACK)
+    if rolled_back is not None:
+        return PromotionOutcome(
+            moved=False,
+            reason=f"{target.version} was in production and was moved back from ({rolled_back}); "
+            "mend it and publish it as a new version",
+            production=current,
+            previous=None,
+        )
     table.tag(target, PROMOTED_BY, gate_run)
     _move(table, current, target)
     return PromotionOutcome(

@@ -245,6 +245,9 @@ def test_moving_back_returns_to_the_version_before_and_only_to_it(
     held = stage.again().production(model)
     assert held is not None
     assert held.version == "1.0.0"
+    refused = stage.registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    assert not refused.moved
+    assert "ada: slow" in refused.reason
 
 
 def test_no_text_of_a_case_reaches_the_registry(stage: Stage, model: str, tmp_path: Path) -> None:
