@@ -1,0 +1,95 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from assay.documents import parse_json
+from assay.errors import ConfigError
+from assay.records import ArtifactRef, Finding, FindingStatus, Problem, RunContext, VerdictKind
+from assay.verdict import decide, next_steps, summarise
+from assay.verdict_document import verdict_from_json
+
+PASSED = Finding(
+    evaluator="e", metric="e/x", kind="limit", status=FindingStatus.PASSED, reason="X is fine."
+)
+FAILED = replace(PASSED, metric="e/y", status=FindingStatus.FAILED, reason="Y is broken.")
+OPEN = replace(PASSED, metric="e/z", status=FindingStatus.UNDECIDED, reason="Z is unclear.")
+PROBLEM = Problem(where="p", reason="the server died.", action="look at its log.")
+CONTEXT = RunContext(
+    run_id="r",
+    candidate=ArtifactRef(model="emotion-demo", version="1.1.0", digest="sha256:a"),
+    production=ArtifactRef(model="emotion-demo", version="1.0.0", digest="sha256:b"),
+)
+
+
+@pytest.mark.parametrize(
+    ("findings", "problems", "kind"),
+    [
+        ([PASSED], [], VerdictKind.PROMOTE),
+        ([PASSED, OPEN], [], VerdictKind.INCONCLUSIVE),
+        ([PASSED, OPEN, FAILED], [], VerdictKind.BLOCK),
+        ([PASSED, FAILED], [PROBLEM], VerdictKind.INVALID),
+        ([PASSED, replace(FAILED, kind="self_test")], [], VerdictKind.INVALID),
+        ([PASSED, replace(OPEN, kind="self_test")], [], VerdictKind.INVALID),
+        ([PASSED, replace(FAILED, gating=False)], [], VerdictKind.PROMOTE),
+        ([PASSED, replace(OPEN, gating=False)], [], VerdictKind.PROMOTE),
+        ([replace(PASSED, gating=False)], [], VerdictKind.INCONCLUSIVE),
+        ([], [], VerdictKind.INCONCLUSIVE),
+    ],
+)
+def test_the_verdict_is_the_worst_that_was_shown(findings, problems, kind):
+    assert decide(findings, problems) is kind
+    assert decide(findings[::-1], problems) is kind
+    summary = summarise(kind, findings, problems, CONTEXT)
+    assert "emotion-demo 1.1.0" in summary
+    assert summary.endswith((".", ")"))
+    assert next_steps(kind, findings, problems)
+
+
+def test_the_summary_gives_the_first_reason_and_names_the_others():
+    others = [FAILED] + [replace(FAILED, metric=f"e/{i}") for i in range(7)]
+    text = summarise(VerdictKind.BLOCK, others, [], CONTEXT)
+    assert text.startswith("emotion-demo 1.1.0 must not replace emotion-demo 1.0.0: Y is broken.")
+    assert text.endswith("and 2 more also failed.)")
+
+
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        (
+            replace(OPEN, kind="non_inferiority", label="fear", needed=61, margin=0.05),
+            "61 more cases of `fear` would settle `fear` (e/z) at the margin 0.05.",
+        ),
+        (replace(OPEN, needed=1, margin=0.02), "1 more case would settle e/z against its limit"),
+        (replace(OPEN, needed=None), "Settle e/z: Z is unclear."),
+    ],
+)
+def test_next_steps_say_what_would_settle_it(finding, said):
+    steps = next_steps(VerdictKind.INCONCLUSIVE, [PASSED, finding], [])
+    assert steps[0].startswith(said)
+    assert any("new golden version" in step for step in steps)
+
+
+def test_only_an_invalid_run_is_told_to_run_again():
+    for kind in VerdictKind:
+        steps = " ".join(next_steps(kind, [FAILED, OPEN], [PROBLEM]))
+        assert ("may be repeated with nothing changed" in steps) == (kind is VerdictKind.INVALID)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"verdict": "maybe"}, "verdict"),
+        ({"seed": "xyz"}, "seed"),
+        ({"schema_version": 2}, "schema_version"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_stored_verdict_that_is_none_is_refused_with_the_field(change, said):
+    stored = {
+        "schema_version": 1, "verdict": "block", "summary": "No.", "findings": [], "next_steps": [],
+        "inputs": {}, "metrics": {}, "seed": "0" * 16, "only": [], "context": {"run_id": "r"},
+    }  # fmt: skip
+    verdict_from_json(parse_json(json.dumps(stored), "v.json"), "v.json")
+    with pytest.raises(ConfigError, match=rf"v\.json.*{said}"):
+        verdict_from_json(stored | change, "v.json")
