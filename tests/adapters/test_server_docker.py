@@ -47,7 +47,7 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def fault_image(client: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+def fault_image(client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An image like the CPU one, whose python3 is an engine that fails as FAULT_MODE says."""
     context = tmp_path_factory.mktemp("image")
     shutil.copy(serving_rig.ROOT / "tests/serving/fault_engine.py", context)
@@ -58,7 +58,8 @@ def fault_image(client: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     (context / "python3").chmod(0o755)
     client.images.build(path=str(context), tag=FAULT_IMAGE, rm=True)
-    return FAULT_IMAGE
+    yield FAULT_IMAGE
+    client.images.remove(FAULT_IMAGE, force=True)
 
 
 @pytest.fixture
