@@ -31,7 +31,10 @@ from assay.records import (
 )
 
 DECIMALS = 6
-"""Numbers in a written verdict are rounded to this many decimals; decisions use the exact ones."""
+"""Numbers in a written verdict are rounded to this many decimals; decisions use the exact ones.
+
+A p-value is never written as 0, which no test can give: a smaller one is written as the smallest.
+"""
 
 _SELF_TEST = "self_test"
 
@@ -180,6 +183,8 @@ def verdict_bytes(verdict: Verdict) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Finding):
         row = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        if value.p is not None:
+            row["p"] = max(row["p"], 10**-DECIMALS)
         return {"class" if name == "label" else name: item for name, item in row.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}

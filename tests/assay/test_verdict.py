@@ -6,7 +6,8 @@ import pytest
 from assay.documents import parse_json
 from assay.errors import ConfigError
 from assay.records import ArtifactRef, Finding, FindingStatus, Problem, RunContext, VerdictKind
-from assay.verdict import decide, next_steps, summarise
+from assay.refusal import unmeasured
+from assay.verdict import decide, next_steps, summarise, verdict_bytes
 from assay.verdict_document import verdict_from_json
 
 PASSED = Finding(
@@ -68,6 +69,14 @@ def test_next_steps_say_what_would_settle_it(finding, said):
     steps = next_steps(VerdictKind.INCONCLUSIVE, [PASSED, finding], [])
     assert steps[0].startswith(said)
     assert any("new golden version" in step for step in steps)
+
+
+@pytest.mark.parametrize(("p", "written"), [(1e-30, 1e-6), (0.01234567, 0.012346), (1.0, 1.0)])
+def test_a_p_value_is_rounded_and_never_written_as_zero(p, written):
+    verdict = unmeasured(replace(CONTEXT, problems=(PROBLEM,)))
+    stored = verdict_bytes(replace(verdict, findings=(replace(PASSED, p=p),)))
+    [finding] = verdict_from_json(json.loads(stored)).findings
+    assert finding.p == written
 
 
 def test_only_an_invalid_run_is_told_to_run_again():
