@@ -6,7 +6,8 @@ every name, label and reason as untrusted text.
 
 ::
 
-    report_page      what stands where            report_findings  findings, grouped and worded
+    report_page      what stands where            report_findings  findings, grouped, a row each
+    report_kinds     headings and plain words     report_latency   latency's tables
     report_tables    evaluators' tables by shape  report_record    golden set, provenance, commands
     report_strips    the forest plot              report_plots     latency curves
     report_svg       figure → themed inline SVG   report_numbers   units, signs, code spans
@@ -22,6 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from assay.records import Verdict
 from assay.report_numbers import prose
 from assay.report_page import build_page
+from assay.report_svg import drawing
 
 
 def write_report(path: Path, verdict: Verdict, tables: Mapping[str, Mapping[str, Any]]) -> None:
@@ -53,4 +55,6 @@ def render_report(verdict: Verdict, tables: Mapping[str, Mapping[str, Any]]) -> 
         keep_trailing_newline=True,
     )
     environment.filters["prose"] = prose
-    return environment.get_template("report.html.j2").render(page=build_page(verdict, tables))
+    with drawing():
+        page = build_page(verdict, tables)
+    return environment.get_template("report.html.j2").render(page=page)

@@ -4,13 +4,13 @@ Decides which findings stand together and on which axis each is drawn; what a fi
 evaluator's. A finding without an interval is a sentence without a picture.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from markupsafe import Markup
 
 from assay.records import Finding, FindingStatus
+from assay.report_kinds import ANCHOR, ANCHORED, HEADINGS, KINDS, Kind, subject
 from assay.report_numbers import MISSING, count, number, p_value, prose, signed, slug
 from assay.report_strips import Scale, axis_svg, strip_svg
 
@@ -20,80 +20,8 @@ STATUS_WORDS = {
     FindingStatus.UNDECIDED: "undecided",
 }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """How findings of one kind are headed, explained and drawn.
-
-    `good` is the side of the limit on which a check passes; None where nothing is held against a
-    limit. `reference` is where candidate and production are the same.
-    """
-
-    heading: str
-    reading: str
-    good: Literal["left", "right"] | None
-    reference: float | None = None
-    limit_word: str = "limit"
-    limit_sign: int = 1
-
-
-_BAR = "The dot is what was measured, the bar the range that the cases leave open."
-
-KINDS: Mapping[str, Kind] = {
-    "non_inferiority": Kind(
-        heading="Compared with production",
-        reading="How far the candidate lies above or below production, on the same cases. "
-        f"{_BAR} A check passes when the whole bar stays right of the shaded zone, which begins "
-        "at the margin that the policy allows.",
-        good="right",
-        reference=0.0,
-        limit_word="margin",
-        limit_sign=-1,
-    ),
-    "floor": Kind(
-        heading="Absolute floors",
-        reading="The least the candidate must reach, whatever production does. "
-        f"{_BAR} A check passes when the whole bar stays right of the shaded zone.",
-        good="right",
-        limit_word="floor",
-    ),
-    "limit": Kind(
-        heading="Hard limits",
-        reading="The most the policy tolerates, whatever production does. "
-        f"{_BAR} A check passes when the whole bar stays left of the shaded zone.",
-        good="left",
-    ),
-    "rate": Kind(
-        heading="Rates against production",
-        reading="How much more often it happens to the candidate than to production, on the same "
-        f"questions, in percentage points. {_BAR} A check passes when the whole bar stays left of "
-        "the shaded zone.",
-        good="left",
-        reference=0.0,
-        limit_word="margin",
-    ),
-    "ratio": Kind(
-        heading="Times against production",
-        reading="The candidate's time divided by production's, measured side by side; 1 is as "
-        f"fast. {_BAR} A check passes when the whole bar stays left of the shaded zone.",
-        good="left",
-        reference=1.0,
-        limit_word="at most",
-    ),
-    "self_test": Kind(
-        heading="Self-tests",
-        reading="Whether the gate itself can be trusted on this run.",
-        good=None,
-    ),
-    "information": Kind(heading="For information", reading="", good=None),
-}
-
-
-HEADINGS: Mapping[tuple[str, str], str] = {
-    ("limit", "ms"): "Objectives",
-    ("limit", "1"): "Limits of rates",
-}
-"""Headings of a kind where its unit says it better."""
+_URGENCY = {FindingStatus.FAILED: 0, FindingStatus.UNDECIDED: 1, FindingStatus.PASSED: 2}
+_FOLD_BEYOND = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,32 +44,43 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Findings of one evaluator and kind, on one scale."""
+    """Findings of one evaluator and kind, on one scale; `folded` where nobody needs to look."""
 
     id: str
     heading: str
     reading: str
+    other: str
     limit_word: str
     rows: tuple[Row, ...]
     axis: Markup
     worse: str
     better: str
     difference_word: str
+    number_word: str
     paired: bool
     compared: bool
     measured: bool
+    folded: bool
 
 
 def groups_of(findings: Sequence[Finding]) -> tuple[Group, ...]:
-    """Groups an evaluator's findings by kind and unit, in the order in which they come.
+    """Groups an evaluator's findings by kind and unit; what failed comes first in its group.
 
     Findings about slices are left out: they belong to the slices' own table.
     """
-    parts: dict[tuple[str, str], list[Finding]] = {}
+    parts: dict[tuple[str, str, bool], list[Finding]] = {}
     for finding in findings:
         if not is_explored(finding):
-            parts.setdefault((_drawn_as(finding), finding.unit), []).append(finding)
-    return tuple(_group(*key, members) for key, members in parts.items())
+            key = (_drawn_as(finding), finding.unit, finding.metric.endswith(ANCHOR))
+            parts.setdefault(key, []).append(finding)
+    return tuple(
+        _group(
+            *key,
+            sorted(members, key=lambda finding: _URGENCY[finding.status]),
+            may_fold=len(parts) > 1,
+        )
+        for key, members in parts.items()
+    )
 
 
 def explored_rows(findings: Sequence[Finding]) -> tuple[Row, ...]:
@@ -161,14 +100,6 @@ def is_explored(finding: Finding) -> bool:
     return finding.slice is not None and not finding.gating
 
 
-def subject(finding: Finding) -> str:
-    """Returns what a finding is about: its class, or its metric's own name."""
-    if finding.label:
-        return finding.label
-    name = finding.metric.removeprefix(f"{finding.evaluator}/")
-    return f"{name} on {finding.slice}" if finding.slice else name
-
-
 def tally(findings: Iterable[Finding]) -> dict[str, int]:
     """Counts gating findings: status word → how many."""
     counts = dict.fromkeys(STATUS_WORDS.values(), 0)
@@ -178,14 +109,18 @@ def tally(findings: Iterable[Finding]) -> dict[str, int]:
     return counts
 
 
-def _group(kind_name: str, unit: str, members: Sequence[Finding]) -> Group:
+def _group(
+    kind_name: str, unit: str, anchored: bool, members: Sequence[Finding], *, may_fold: bool
+) -> Group:
     kind = KINDS[kind_name]
     scale = _scale(kind, unit, members)
-    name = slug(f"{members[0].evaluator}-{kind_name}-{unit}")
+    name = slug(f"{members[0].evaluator}-{kind_name}-{unit}{'-anchor' if anchored else ''}")
+    heading = HEADINGS.get((kind_name, unit), kind.heading)
     return Group(
         id=name,
-        heading=HEADINGS.get((kind_name, unit), kind.heading),
-        reading=kind.reading if scale else "",
+        heading="Compared with the anchor release" if anchored else heading,
+        reading=(ANCHORED if anchored else kind.reading) if scale else "",
+        other="Anchor" if anchored else "Production",
         limit_word=kind.limit_word,
         rows=tuple(
             _row(finding, kind, scale, f"{name}-{index}") for index, finding in enumerate(members)
@@ -194,9 +129,14 @@ def _group(kind_name: str, unit: str, members: Sequence[Finding]) -> Group:
         worse="worse" if kind.good == "right" else "better",
         better="better" if kind.good == "right" else "worse",
         difference_word="Ratio" if kind_name == "ratio" else "Difference",
+        number_word="Cases" if unit == "F1" else "Out of",
         compared=any(finding.difference is not None for finding in members),
         paired=any(finding.production is not None for finding in members),
         measured=any(finding.candidate is not None for finding in members),
+        folded=may_fold
+        and kind_name == "floor"
+        and len(members) > _FOLD_BEYOND
+        and all(finding.status is FindingStatus.PASSED for finding in members),
     )
 
 

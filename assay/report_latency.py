@@ -53,7 +53,9 @@ def latency_plots(
     found = []
     for kind in kinds:
         curves = tuple(
-            Curve(role=role, times_ms=times[kind]) for role, times in value.items() if times.get(kind)
+            Curve(role=role, times_ms=times[kind])
+            for role, times in value.items()
+            if times.get(kind)
         )
         if curves:
             name = slug(f"{evaluator}-{kind}")

@@ -76,8 +76,18 @@ def loose(value: Any) -> str:
 
 
 def prose(text: str) -> Markup:
-    """Escapes a sentence and sets what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 escaped
+    """Escapes a sentence, sets what stands between backticks as code, and keeps numbers whole.
+
+    Outside code a hyphen before a number becomes a minus, and `p = 0.01` and `95 %` do not break.
+    """
+    parts = re.split(r"`([^`]+)`", str(escape(text)))
+    for index, part in enumerate(parts):
+        if index % 2:
+            parts[index] = f"<code>{part}</code>"
+        else:
+            part = re.sub(r"(?<![\w.-])-(?=\d)", "−", part)
+            parts[index] = re.sub(r" (?=%)|(?<=\bp) (?==)|(?<=\bp =) ", "\u00a0", part)
+    return Markup("".join(parts))  # noqa: S704 escaped above
 
 
 def slug(name: str) -> str:

@@ -20,9 +20,13 @@ from assay.report_latency import (
 )
 from assay.report_numbers import prose, slug, words
 from assay.report_record import Commands, Golden, Provenance, commands, golden, provenance
+from assay.report_strips import key_svg
 from assay.report_tables import Grid, IdSets, Matrix, grid, id_sets, matrix
 
 Tables = Mapping[str, Mapping[str, Any]]
+
+STEPS_SHOWN = 5
+"""More next steps than these are folded."""
 
 MEANINGS: Mapping[VerdictKind, str] = {
     VerdictKind.PROMOTE: "Shown to be as good as it must be: every check passed.",
@@ -39,6 +43,7 @@ TITLES: Mapping[str, str] = {
     "latency": "Latency",
     "calibration": "Calibration",
     "artifact": "The artifact",
+    "policy": "Rules of the policy",
 }
 
 
@@ -54,6 +59,7 @@ class Section:
     confusions: tuple[Matrix, ...]
     flips: Matrix | None
     plots: tuple[LatencyPlot, ...]
+    percentiles: Grid | None
     ids: tuple[IdSets, ...]
     grids: tuple[Grid, ...]
     explored: tuple[Row, ...]
@@ -76,11 +82,14 @@ class Page:
     production: str
     summary: Markup
     next_steps: tuple[Markup, ...]
+    steps_shown: int
+    first_release: bool
     problems: tuple[Problem, ...]
     notes: tuple[Markup, ...]
     only: tuple[str, ...]
     tally: Mapping[str, int]
     sections: tuple[Section, ...]
+    key: Markup
     golden: Golden | None
     provenance: Provenance
     commands: Commands
@@ -92,6 +101,8 @@ def build_page(verdict: Verdict, tables: Tables) -> Page:
     """Returns the page of a verdict and its tables."""
     context = verdict.context
     word = words(verdict.verdict.value)
+    sections = _sections(verdict, tables)
+    drawn = any(group.axis for section in sections for group in section.groups)
     candidate = _name(context.candidate) or "the candidate"
     return Page(
         title=f"{word}: {candidate}",
@@ -102,11 +113,14 @@ def build_page(verdict: Verdict, tables: Tables) -> Page:
         production=_name(context.production),
         summary=prose(verdict.summary),
         next_steps=tuple(map(prose, verdict.next_steps)),
+        steps_shown=STEPS_SHOWN,
+        first_release=bool(verdict.metrics) and "production" not in verdict.metrics,
         problems=context.problems,
         notes=tuple(map(prose, context.notes)),
         only=verdict.only,
         tally=tally(verdict.findings),
-        sections=_sections(verdict, tables),
+        sections=sections,
+        key=key_svg() if drawn else Markup(""),
         golden=golden(tables),
         provenance=provenance(verdict),
         commands=commands(verdict),
@@ -128,13 +142,11 @@ def _section(
     name: str, findings: Sequence[Finding], tables: Mapping[str, Any], verdict: Verdict
 ) -> Section:
     matrices = {key: found for key, value in tables.items() if (found := matrix(name, key, value))}
-    ids = {key: found for key, value in tables.items() if (found := id_sets(key, value))}
+    ids = {key: sets for key, value in tables.items() if (sets := id_sets(key, value))}
     explored = [finding for finding in findings if is_explored(finding)]
-    # The golden set's section shows `power`; findings about slices say more than their table.
-    elsewhere = {"power", CURVES, *matrices, *ids, *(("slices",) if explored else ())}
-    grids = [
-        grid(name, key, value) for key, value in tables.items() if key not in elsewhere
-    ]
+    # The golden set's section shows two of them; findings about slices say more than their table.
+    elsewhere = {"power", "relabels", CURVES, *matrices, *ids, *(("slices",) if explored else ())}
+    grids = [grid(name, key, value) for key, value in tables.items() if key not in elsewhere]
     flips = matrices.pop("flips", None)
     objectives = objectives_of(
         {
@@ -153,7 +165,8 @@ def _section(
         flips=flips,
         ids=tuple(ids.values()),
         plots=latency_plots(name, tables, objectives),
-        grids=tuple(item for item in (percentile_grid(name, verdict.metrics), *grids) if item),
+        percentiles=percentile_grid(name, verdict.metrics),
+        grids=tuple(item for item in grids if item),
         explored=explored_rows(explored),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from assay.report_svg import COLOURS, drawing, new_figure, to_svg
+from assay.report_svg import COLOURS, new_figure, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,27 +31,24 @@ class Curve:
         return self.times_ms[round(share * (len(self.times_ms) - 1))]
 
 
-def curves_svg(
-    curves: Sequence[Curve], *, name: str, objective_ms: float | None = None
-) -> Markup:
+def curves_svg(curves: Sequence[Curve], *, name: str, objective_ms: float | None = None) -> Markup:
     """Draws the curves, with the objective as a dashed line where there is one."""
-    with drawing():
-        figure = new_figure(WIDTH, HEIGHT)
-        inner = (1 - (_LEFT + _RIGHT) / WIDTH, 1 - (_BOTTOM + _TOP) / HEIGHT)
-        axes = figure.add_axes((_LEFT / WIDTH, _BOTTOM / HEIGHT, *inner), frameon=False)
-        for curve in curves:
-            candidate = curve.role == "candidate"
-            last = len(curve.times_ms) - 1
-            axes.plot(
-                curve.times_ms,
-                [100 * index / last if last else 100 for index in range(last + 1)],
-                color=COLOURS["candidate" if candidate else "production"],
-                linewidth=2.5 if candidate else 2,
-                dashes=(1, 0) if candidate else (4, 2),
-                zorder=4 if candidate else 3,
-            )
-        _frame(axes, curves, objective_ms)
-        return to_svg(figure, name, style="plot")
+    figure = new_figure(WIDTH, HEIGHT)
+    inner = (1 - (_LEFT + _RIGHT) / WIDTH, 1 - (_BOTTOM + _TOP) / HEIGHT)
+    axes = figure.add_axes((_LEFT / WIDTH, _BOTTOM / HEIGHT, *inner), frameon=False)
+    for curve in curves:
+        candidate = curve.role == "candidate"
+        last = len(curve.times_ms) - 1
+        axes.plot(
+            curve.times_ms,
+            [100 * index / last if last else 100 for index in range(last + 1)],
+            color=COLOURS["candidate" if candidate else "production"],
+            linewidth=2.5 if candidate else 2,
+            dashes=(1, 0) if candidate else (4, 2),
+            zorder=4 if candidate else 3,
+        )
+    _frame(axes, curves, objective_ms)
+    return to_svg(figure, name, style="plot")
 
 
 def _frame(axes: "Axes", curves: Sequence[Curve], objective_ms: float | None) -> None:
@@ -72,7 +69,7 @@ def _frame(axes: "Axes", curves: Sequence[Curve], objective_ms: float | None) ->
         axes.set_xlim(0.0, 1.04 * high if high > 0 else 1.0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g} ms"))
-    axes.tick_params(length=0, labelcolor=COLOURS["muted"], pad=8)
+    axes.tick_params(length=0, labelcolor=COLOURS["muted"], pad=9)
     axes.tick_params(which="minor", length=0)
     axes.grid(visible=True, axis="y", color=COLOURS["line"], linewidth=1)
     axes.set_axisbelow(True)

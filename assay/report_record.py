@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.records import Finding, Verdict
+from assay.records import Verdict
 from assay.report_numbers import MISSING, count, number
 
 
@@ -23,6 +23,7 @@ class GoldenClass:
     disagreements: str
     detectable: str
     margin: str
+    relabels: str
     enough: bool | None
 
 
@@ -62,11 +63,17 @@ def golden(tables: Mapping[str, Mapping[str, Any]]) -> Golden | None:
         if isinstance(confusion, Mapping):
             supports = [sum(row) for row in confusion["counts"]]
             power = {row["class"]: row for row in mine.get("power", ())}
+            relabels = {row["class"]: row.get("relabels") for row in mine.get("relabels", ())}
             largest = max(supports, default=0) or 1
             return Golden(
                 total=count(sum(supports)),
                 classes=tuple(
-                    _golden_class(str(label), support, largest, power.get(label, {}))
+                    _golden_class(
+                        str(label),
+                        support,
+                        largest,
+                        {**power.get(label, {}), "relabels": relabels.get(label)},
+                    )
                     for label, support in zip(confusion["rows"], supports, strict=True)
                 ),
                 planned=bool(power),
@@ -74,9 +81,7 @@ def golden(tables: Mapping[str, Mapping[str, Any]]) -> Golden | None:
     return None
 
 
-def _golden_class(
-    label: str, support: int, largest: int, power: Mapping[str, Any]
-) -> GoldenClass:
+def _golden_class(label: str, support: int, largest: int, power: Mapping[str, Any]) -> GoldenClass:
     detectable, margin = power.get("detectable_difference"), power.get("margin")
     discordant = [power.get(f"discordant_{part}") for part in ("positives", "false_positives")]
     known = [item for item in discordant if isinstance(item, int)]
@@ -87,6 +92,7 @@ def _golden_class(
         disagreements=count(sum(known)) if known else MISSING,
         detectable=number(detectable),
         margin=number(margin),
+        relabels=count(power.get("relabels")),
         enough=None if detectable is None or margin is None else detectable <= margin,
     )
 
@@ -125,12 +131,12 @@ def commands(verdict: Verdict) -> Commands:
     return Commands(
         sums="sha256sum -c SHA256SUMS",
         verify="assay verify .",
-        judge=_judge(verdict.inputs, verdict.only, verdict.findings),
+        judge=_judge(verdict.inputs, verdict.only),
     )
 
 
-def _judge(inputs: Mapping[str, str], only: Sequence[str], findings: Sequence[Finding]) -> str:
-    if "candidate_predictions" not in inputs or not findings:
+def _judge(inputs: Mapping[str, str], only: Sequence[str]) -> str:
+    if "candidate_predictions" not in inputs:
         return ""
     files = {
         "golden": ("golden", "golden_index.jsonl"),

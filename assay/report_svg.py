@@ -36,7 +36,10 @@ POINTS_PER_INCH = 72.0
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draws with matplotlib's own defaults, whatever the user's configuration says."""
+    """Draws with matplotlib's own defaults, whatever the user's configuration says.
+
+    Every figure of this package is made inside it.
+    """
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():
@@ -70,10 +73,8 @@ def to_svg(figure: "Figure", name: str, *, style: str) -> Markup:
         name: prefix of every id in it; unique in the page.
         style: the element's CSS class.
     """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
     buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.S)

@@ -113,9 +113,7 @@ def grid(evaluator: str, name: str, value: Any) -> Grid | None:
         id=slug(f"{evaluator}-{name}"),
         title=TITLES.get(name, words(name)),
         columns=tuple(words(column) for column in columns),
-        rows=tuple(
-            tuple(loose(row.get(column)) for column in columns) for row in flat[:MAX_ROWS]
-        ),
+        rows=tuple(tuple(loose(row.get(column)) for column in columns) for row in flat[:MAX_ROWS]),
         cut=max(0, len(flat) - MAX_ROWS),
     )
 

@@ -127,7 +127,7 @@ def candidate_answers(
     production: RawAnswers,
     *,
     broken: str | None = None,
-    breakage: float = 0.5,
+    breakage: float = 0.35,
     better: float = 0.4,
     slower: float = 1.05,
 ) -> RawAnswers:
