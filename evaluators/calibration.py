@@ -26,6 +26,7 @@ from assay.records import Finding, FindingStatus, GoldenCase, Prediction, Role
 from assay.seeds import stream
 from evaluators.base import Evaluation, Evaluator, Inputs, Rules
 from evaluators.f1_cells import answered_cases
+from evaluators.limits import held_against
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ class Calibration(Evaluator):
             replicates=rules.replicates,
             seed=stream(rules.seed, self.name, "difference"),
         )
-        status, relation = _against(gap.lower, gap.upper, self.margin)
+        status, relation = held_against(gap.lower, gap.upper, self.margin)
         ours, theirs = (calibration_error(m, bins=self.bins) for m in (candidate, production))
         return Finding(
             evaluator=self.name,
@@ -142,7 +143,7 @@ class Calibration(Evaluator):
             replicates=rules.replicates,
             seed=stream(rules.seed, self.name, "level"),
         )
-        status, relation = _against(error.lower, error.upper, self.max_error)
+        status, relation = held_against(error.lower, error.upper, self.max_error)
         if self.max_error == 1:
             status, relation = FindingStatus.UNDECIDED, "and the policy sets no max_error below"
         return Finding(
@@ -170,14 +171,6 @@ def _confidence(prediction: Prediction, labels: Sequence[str]) -> float | None:
 def _shared(known: Mapping[Role, Mapping[str, object]]) -> list[str]:
     """Cases whose confidence is known of every model, in the order of ids."""
     return sorted(set.intersection(*(set(rows) for rows in known.values())))
-
-
-def _against(lower: float, upper: float, limit: float) -> tuple[FindingStatus, str]:
-    if lower > limit:
-        return FindingStatus.FAILED, "shown to be beyond"
-    if upper <= limit:
-        return FindingStatus.PASSED, "within"
-    return FindingStatus.UNDECIDED, "not shown to be within"
 
 
 def _sure(alpha: float) -> str:
