@@ -78,7 +78,7 @@ class Cost(Evaluator):
         if len(counted) < len(answers) or len(counted) < _MINIMUM:
             raise TooFewCasesError(
                 f"{role.value}: tokens were counted for {len(counted)} of {len(answers)} "
-                f"questions; expected all, and at least {_MINIMUM}; use an engine that reports usage"
+                f"questions; expected all, of {_MINIMUM} or more; use an engine that reports usage"
             )
         tokens = np.array(counted, dtype=float)
         prices = np.array([self.prompt_price, self.completion_price]) / 1e6
