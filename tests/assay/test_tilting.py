@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from assay.noninferiority import class_resampling, macro_resampling
-from assay.tilting import _counts, _Tilt, influence, mean_difference
+from assay.tilting import _Tilt, influence, mean_difference, resampled_counts
 from bench.simulation import STRUCTURES, draw, gate_population
 from tests.assay.test_noninferiority import cells_of
 
@@ -48,7 +48,7 @@ def test_reweighting_one_draw_agrees_with_drawing_again():
 def test_counts_have_the_mean_and_spread_of_cases_drawn_one_by_one():
     drawn = resampling(100_000)
     rng = np.random.default_rng(3)
-    ours = _counts(drawn.n * drawn.probabilities, 4000, rng) @ drawn.totals
+    ours = resampled_counts(drawn.n * drawn.probabilities, 4000, rng) @ drawn.totals
     exact = rng.multinomial(drawn.n, drawn.probabilities, size=4000) @ drawn.totals
     for statistic in (np.mean, np.std):
         assert statistic(mean_difference(ours)) == pytest.approx(
