@@ -186,7 +186,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """Return the commit whose files these are; None with changes on top, or outside a clone."""
-    paths = [*CODE, "*.yaml", "grammar"]
+    paths = [*CODE, "recipe.yaml", "recipe-data.yaml", "grammar"]
     git = ["git", "-C", str(HERE)]
     try:
         changed, commit = (
