@@ -100,10 +100,19 @@ def gates(rows: Sequence[Mapping[str, Any]]) -> str:
 def speed(result: Mapping[str, Any]) -> str:
     """The times of bench.judgement."""
     timed = {name: value for name, value in result.items() if isinstance(value, dict)}
-    return table(
-        ["what is judged", "seconds"],
-        [[name, f"{value['judged_s']:.2f}"] for name, value in timed.items()],
-    )
+    small = next(iter(timed.values()))
+    rows = [[name, f"{value['judged_s']:.2f} s"] for name, value in timed.items()]
+    rows += [
+        ["1,000,000 cases over 500", f"{result['large_over_small']:g} times"],
+        ["one resampling of 500 cases from counts", f"{small['resampled_once_s']:.3f} s"],
+        [
+            "the same through `sklearn.metrics.f1_score`, one replicate at a time",
+            f"{small['looped_over_scikit_learn_s']:.0f} s, "
+            f"{result['loop_over_one_resampling']:g} times as long",
+        ],
+        ["peak memory of the process", f"{result['peak_memory_mb']} MB"],
+    ]
+    return table(["what", "processor time"], rows)
 
 
 def draw(rows: Sequence[Mapping[str, Any]], alpha: float) -> None:

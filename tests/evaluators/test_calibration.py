@@ -49,7 +49,7 @@ def test_fewer_cases_than_bins_is_refused():
 
 @pytest.mark.parametrize("n", [400, 5000])
 def test_bounds_hold_the_true_error_about_as_often_as_they_say(n):
-    options = {"bins": 10, "alpha": 0.05, "replicates": 400}
+    options = {"bins": 10, "alpha": 0.05, "replicates": 200}
     above = below = 0
     for number in range(100):
         found = calibration_estimate(
