@@ -5,12 +5,14 @@ unknown fields are refused here; what the fields mean is left to each document's
 """
 
 import json
+import math
+import re
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.errors import ConfigError
 
@@ -22,6 +24,22 @@ class Document(BaseModel):
 
 
 D = TypeVar("D", bound=BaseModel)
+
+Identifier = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=r"^[^\s\p{Cc}](?:\P{Cc}*[^\s\p{Cc}])?$")
+]
+"""An id or a label as a file may hold it: short enough to print, nothing a terminal obeys."""
+
+_MERGE = "tag:yaml.org,2002:merge"
+_PLAIN_NAME = re.compile(r"[A-Za-z_][\w.-]{0,59}", re.ASCII)
+_EXPECTED = {
+    "model_type": "expected a mapping of fields",
+    "model_attributes_type": "expected a mapping of fields",
+    "dict_type": "expected a mapping of fields",
+    "dataclass_type": "expected a mapping of fields",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+}
 
 
 def read_text(path: Path) -> str:
@@ -45,7 +63,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Parses strict JSON: no duplicate keys, no NaN or infinity.
+    """Parses strict JSON: no duplicate keys, no NaN or infinity, no half characters.
 
     Args:
         text: the document.
@@ -58,10 +76,39 @@ def parse_json(text: str, where: str) -> Any:
     def refuse_constant(name: str) -> NoReturn:
         raise ValueError(f"holds {name}, which is not JSON")
 
+    def finite(digits: str) -> float:
+        value = float(digits)
+        if not math.isfinite(value):
+            raise ValueError(f"the number {_short(digits)} is too large")
+        return value
+
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not valid JSON ({error}); correct the line") from None
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=refuse_constant,
+            parse_float=finite,
+        )
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        fault = "nested too deeply"
+    except json.JSONDecodeError as error:
+        fault = _json_fault(error)
+    except UnicodeEncodeError:
+        fault = "half of a surrogate pair, which is no character"
+    except ValueError as error:
+        fault = "a number of too many digits" if "digits" in str(error) else str(error)
+    else:
+        return value
+    raise ConfigError(f"{where}: not valid JSON ({fault}); correct the line")
+
+
+def _json_fault(error: json.JSONDecodeError) -> str:
+    if error.msg.startswith("Unexpected UTF-8 BOM"):
+        return "it begins with a byte order mark; save it as UTF-8 without one"
+    line = f"line {error.lineno}, " if "\n" in error.doc.strip() else ""
+    return f"{error.msg} at {line}column {error.colno}"
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -80,13 +127,26 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         """Builds a mapping, refusing duplicate keys."""
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                raise _yaml_error("merge keys (<<) are not read; write the values out", key_node)
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise _yaml_error("a key is a list or a mapping; expected a name", key_node)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} appears twice", key_node.start_mark
-                )
+                raise _yaml_error(f"key {key!r} appears twice", key_node)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Builds a value; one that its type does not allow (the 31st of June) has a place."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            raise _yaml_error(str(error), node) from None
+
+
+def _yaml_error(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def read_yaml(path: Path, model: type[D]) -> D:
@@ -98,8 +158,19 @@ def read_yaml(path: Path, model: type[D]) -> D:
     text = read_text(path)
     try:
         value = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
+    except yaml.MarkedYAMLError as error:
+        place = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        fault = str(error.problem)
+        if error.context and fault.startswith("but "):
+            fault = f"{error.context}, {fault}"
+        raise ConfigError(f"{place}: not valid YAML ({fault}); correct the file") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML ({error}); correct the file") from None
+        fault = str(error).split("\n")[0]
+        raise ConfigError(f"{path}: not valid YAML ({fault}); correct the file") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML (nested too deeply); correct it") from None
+    if value is None:
+        raise ConfigError(f"{path}: holds nothing; expected a mapping of fields; fill it in")
     return validate(value, model, str(path))
 
 
@@ -115,6 +186,9 @@ def read_jsonl(path: Path, model: type[D]) -> Iterator[tuple[int, D]]:
 def parse_jsonl(text: str, where: str, model: type[D]) -> Iterator[tuple[int, D]]:
     """Yields (line number from 1, document) for each non-blank line of a JSONL text.
 
+    Lines may end as on Windows, and a byte order mark before the first is passed over: both change
+    nothing that is read, so they change no digest either.
+
     Args:
         text: the lines.
         where: where they come from, for error messages.
@@ -123,7 +197,7 @@ def parse_jsonl(text: str, where: str, model: type[D]) -> Iterator[tuple[int, D]
     Raises:
         ConfigError: a line is not what `model` expects.
     """
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if line.strip():
             place = f"{where}:{number}"
             yield number, validate(parse_json(line, place), model, place)
@@ -143,19 +217,37 @@ def validate(value: Any, model: type[D], where: str) -> D:
 
 
 def describe(error: ValidationError) -> str:
-    """Renders a pydantic error as one sentence without case text."""
+    """Renders a pydantic error as one sentence without case text.
+
+    What is quoted is the value of a field we know, other than `text` and `raw`: a field that should
+    not be there, or a line that is no mapping, may be a case's text under another name.
+    """
     parts = []
     for item in error.errors(include_url=False, include_context=False):
-        place = ".".join(str(step) for step in item["loc"]) or "the document"
-        secret = any(step in ("text", "raw") for step in item["loc"])
-        found = "" if secret or item["type"] == "missing" else f", found {_short(item['input'])}"
-        message = item["msg"].removeprefix("Value error, ")
-        parts.append(f"{place}: {message}{found}")
+        steps = item["loc"]
+        unknown = item["type"] == "extra_forbidden"
+        named = all(_PLAIN_NAME.fullmatch(str(step)) or isinstance(step, int) for step in steps)
+        place = ".".join(map(str, steps)) if named or not unknown else "an unknown field"
+        secret = unknown or item["type"] == "missing" or {"text", "raw"} & set(steps)
+        found = "" if secret else _found(item["input"], whole=not steps)
+        message = _EXPECTED.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        parts.append(f"{place or 'the document'}: {message}{found}")
     return "; ".join(parts)
+
+
+def _found(value: Any, *, whole: bool) -> str:
+    if not whole:
+        return f", found {_short(value)}"
+    return "" if isinstance(value, dict) else f", found {type(value).__name__!r}"
 
 
 def _short(value: Any) -> str:
     if isinstance(value, dict | list):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
+    return quoted(value)
+
+
+def quoted(value: object) -> str:
+    """Returns a value as a message may show it: `repr`, cut at 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "…"

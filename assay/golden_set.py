@@ -7,6 +7,7 @@ The digest covers every case with its text replaced by the text's SHA-256, in th
 evidence folder, which holds no text, can therefore prove which golden set a verdict used.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from assay import digests
-from assay.documents import Document, parse_jsonl, read_text
+from assay.documents import Document, Identifier, parse_jsonl, quoted, read_text
 from assay.errors import ConfigError
 from assay.records import Annotation, GoldenCase, Probe
+
+_SAYS_NOTHING = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+"""Unicode categories of spaces, line ends, controls and signs without a shape."""
 
 
 class AnnotationRow(Document):
@@ -28,7 +32,7 @@ class AnnotationRow(Document):
 
 
 class _TextRow(Document):
-    id: str = Field(min_length=1, max_length=200)
+    id: Identifier
     text: str | None = None
     text_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     lang: str = Field(min_length=2, max_length=35)
@@ -36,7 +40,7 @@ class _TextRow(Document):
     @field_validator("text")
     @classmethod
     def _says_something(cls, text: str | None) -> str | None:
-        if text is not None and not text.strip():
+        if text is not None and all(unicodedata.category(sign) in _SAYS_NOTHING for sign in text):
             raise ValueError("the text is empty")
         return text
 
@@ -124,7 +128,7 @@ def parse_golden(text: str, where: str, labels: Sequence[str], *, revision: str)
     for number, row in parse_jsonl(text, where, GoldenRow):
         if row.label not in labels:
             raise ConfigError(
-                f"{where}:{number}: case {row.id!r} has label {row.label!r}; expected one of "
+                f"{where}:{number}: case {row.id!r} has label {quoted(row.label)}; expected one of "
                 f"{', '.join(map(repr, labels))}; correct the label or add it to task.yaml"
             )
         if row.id in cases:

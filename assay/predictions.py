@@ -10,28 +10,32 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from assay.documents import Document, read_jsonl
+from assay.documents import Document, Identifier, read_jsonl
 from assay.errors import ConfigError, InfrastructureError
 from assay.records import AnswerStatus, LatencySample, Prediction
+
+Milliseconds = Annotated[float, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
+"""As many as JSON carries exactly. Strict: `true` tokens or `"12"` ms were not measured."""
 
 
 class PredictionRow(Document):
     """One line of a predictions file, as it enters."""
 
-    case_id: str = Field(min_length=1)
-    label: str | None
+    case_id: Identifier
+    label: Annotated[str, Field(max_length=200)] | None
     status: AnswerStatus
     raw: str | None
-    label_logprobs: dict[str, float] | None = None
-    ttft_ms: float | None = Field(default=None, ge=0)
-    e2e_ms: float | None = Field(default=None, ge=0)
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
-    attempts: int = Field(default=1, ge=0)
+    label_logprobs: dict[str, Annotated[float, Field(strict=True)]] | None = None
+    ttft_ms: Milliseconds | None = None
+    e2e_ms: Milliseconds | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    attempts: Count = 1
     request_id: str = ""
 
     @model_validator(mode="after")
@@ -46,15 +50,15 @@ class PredictionRow(Document):
 class LatencyRow(Document):
     """One line of a latency file, as it enters."""
 
-    block: int = Field(ge=0)
-    case_id: str = Field(min_length=1)
-    started_s: float = Field(ge=0)
+    block: Count
+    case_id: Identifier
+    started_s: Annotated[float, Field(strict=True, ge=0)]
     status: AnswerStatus
     error_kind: str | None = None
-    ttft_ms: float | None = Field(default=None, ge=0)
-    e2e_ms: float | None = Field(default=None, ge=0)
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
+    ttft_ms: Milliseconds | None = None
+    e2e_ms: Milliseconds | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     request_id: str = ""
 
 

@@ -57,6 +57,8 @@ class Task(Document):
             raise ValueError("labels must differ, also when case is ignored")
         if any(label != label.strip() or not label for label in labels):
             raise ValueError("labels must not be empty or have spaces around them")
+        if not all(label.isprintable() for label in labels):
+            raise ValueError("labels must not hold control characters")
         if INVALID_LABEL in labels or "macro" in labels:
             raise ValueError(f"{INVALID_LABEL!r} and 'macro' are reserved and cannot be labels")
         return labels

@@ -77,8 +77,8 @@ def summarise(
     failed = [f for f in gating if f.status is FindingStatus.FAILED]
     undecided = [f for f in gating if f.status is FindingStatus.UNDECIDED]
     if kind is VerdictKind.INVALID:
-        first = problems[0].reason if problems else _first_self_test(gating)
-        text = f"The gate could not judge {candidate}: {first}"
+        reasons = [_sentence(problem.reason) for problem in problems] or [_first_self_test(gating)]
+        text = f"The gate could not judge {candidate}: {' '.join(reasons)}"
     elif kind is VerdictKind.BLOCK:
         text = f"{_capital(candidate)} must not replace {production}: {failed[0].reason}"
         text += _others(failed[1:], "also failed")
@@ -145,6 +145,10 @@ def _others(findings: Sequence[Finding], verb: str) -> str:
     names = list(dict.fromkeys(f"`{finding.metric}`" for finding in findings))
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return f" ({shown} {verb}.)"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _first_self_test(gating: Sequence[Finding]) -> str:

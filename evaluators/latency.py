@@ -44,10 +44,10 @@ class Latency(Evaluator):
     direction: ClassVar[Literal["higher_is_better", "lower_is_better"]] = "lower_is_better"
     version: ClassVar[str] = "1"
 
-    objectives: Mapping[Percentile, Annotated[float, Field(gt=0.0)]] = field(
+    objectives: Mapping[Percentile, Annotated[float, Field(gt=0.0, allow_inf_nan=False)]] = field(
         default_factory=lambda: {"ttft_p99_ms": 500.0}
     )
-    max_ratio: Mapping[Percentile, Annotated[float, Field(gt=1.0)]] = field(
+    max_ratio: Mapping[Percentile, Annotated[float, Field(gt=1.0, allow_inf_nan=False)]] = field(
         default_factory=lambda: {"ttft_p95_ms": 1.25}
     )
     max_error_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01

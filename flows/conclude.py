@@ -5,7 +5,6 @@ and everything needed to go on) and whether a verdict may move `production` at a
 """
 
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
@@ -83,8 +82,8 @@ class Conclusion:
 
     def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("policy", "task", "serving"):
-            shutil.copyfile(getattr(self.request, name), self.folder / f"{name}.yaml")
+        for name, text in self.documents.texts.items():
+            (self.folder / f"{name}.yaml").write_bytes(text)
         evidence.write_json(self.folder / "run.json", evidence.context_to_json(self.context))
         if self.baseline is not None:
             golden = self.baseline.golden

@@ -48,11 +48,12 @@ def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
         only: names of the evaluators to judge; empty for all of the policy's.
 
     Raises:
-        ConfigError: the policy, the task or the context is wrong, or `only` names an evaluator that
-            the policy does not.
+        ConfigError: the policy, the task or the context is wrong, `only` names an evaluator that
+            the policy does not, or files are named that need another one.
     """
+    _check_flags(files)
     policy, task = load_policy(files.policy), load_task(files.task)
-    registry.build(policy, task, only=tuple(only))
+    registry.build(policy, task, only=tuple(only), where=str(files.policy))
     context = _context(files)
     try:
         golden = load_golden(files.golden, task.labels)
@@ -78,6 +79,21 @@ def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
     )
 
 
+def _check_flags(files: Files) -> None:
+    """Refuses answers that could only be passed over in silence."""
+    predictions, probe_answers, latency = files.production
+    if predictions is None and (probe_answers or latency):
+        raise ConfigError(
+            "--production-probes and --production-latency need --production, which is missing; "
+            "give production's predictions too, or leave them out"
+        )
+    if files.probes is None and (files.candidate[1] or probe_answers):
+        raise ConfigError(
+            "--candidate-probes and --production-probes need --probes, which is missing; give the "
+            "probes that were asked"
+        )
+
+
 def verify_evidence(folder: Path) -> Verdict:
     """Proves that an evidence folder is unaltered and that its verdict follows from it.
 
@@ -85,11 +101,15 @@ def verify_evidence(folder: Path) -> Verdict:
         ArtifactError: a file was changed since it was sealed, or the verdict does not follow.
         ConfigError: the folder is not a finished evidence folder.
     """
+    if not (folder / evidence.SUMS).is_file():
+        raise ConfigError(
+            f"{folder}: holds no {evidence.SUMS}, so it is no finished evidence; expected a folder "
+            "that `assay gate` has written; name that one"
+        )
     evidence.check_seal(folder)
-    stored = (folder / "verdict.json").read_bytes()
-    verdict = verdict_from_json(
-        parse_json(read_text(folder / "verdict.json"), str(folder / "verdict.json"))
-    )
+    path = folder / "verdict.json"
+    verdict = verdict_from_json(parse_json(read_text(path), str(path)), str(path))
+    stored = path.read_bytes()
     derived = rederive(folder, verdict).verdict
     if verdict_bytes(derived) != stored:
         raise ArtifactError(

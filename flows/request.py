@@ -4,11 +4,11 @@ Decides that a request is complete and its documents agree with each other, befo
 pulled or started.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from assay.artifact import check_model_name, check_version
 from assay.artifact import check_model_name, check_version
 from assay.errors import ConfigError
 from assay.policy import Policy, load_policy
@@ -17,6 +17,7 @@ from assay.task import Task, load_task
 from evaluators import registry
 from evaluators.base import Evaluator
 
+DOCUMENTS = ("policy", "task", "serving")
 BackendName = Literal["docker", "process", "endpoint", "kubernetes"]
 
 
@@ -43,13 +44,17 @@ class GateRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documents:
-    """The validated documents of a request."""
+    """The validated documents of a request.
+
+    `texts` holds their bytes as they were judged by, for the evidence: a file may change meanwhile.
+    """
 
     policy: Policy
     task: Task
     serving: Serving
     profile: Profile
     evaluators: tuple[Evaluator, ...]
+    texts: Mapping[str, bytes]
 
     def wants(self, evaluator: str) -> bool:
         """Whether the policy names an evaluator."""
@@ -102,4 +107,5 @@ def load_documents(request: GateRequest) -> Documents:
         serving=serving,
         profile=serving.profile(request.profile),
         evaluators=tuple(registry.build(policy, task, where=str(request.policy))),
+        texts={name: getattr(request, name).read_bytes() for name in DOCUMENTS},
     )

@@ -53,6 +53,8 @@ class OpenAIServer:
     uds: Path | None = None
     api_key: str | None = None
     constrains: bool = True
+    version: str | None = "0.32.0"
+    models: tuple[str, ...] = ("tiny",)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     in_flight: int = 0
@@ -94,6 +96,10 @@ class OpenAIServer:
         self._stopping = asyncio.Event()
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/v1/models", self._list)
+        if self.version is not None:
+            app.router.add_get("/version", self._state_version)
         runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
         site: web.BaseSite
@@ -108,13 +114,22 @@ class OpenAIServer:
         await self._stopping.wait()
         await runner.cleanup()
 
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _state_version(self, request: web.Request) -> web.Response:
+        return web.json_response({"version": self.version})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": name} for name in self.models]})
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             body = await request.json()
             self.bodies.append(body)
-            self.request_ids.append(request.headers["X-Request-Id"])
+            self.request_ids.append(request.headers.get("X-Request-Id", ""))
             if self.api_key and request.headers.get("Authorization") != f"Bearer {self.api_key}":
                 return web.json_response({"error": {"message": "no"}}, status=401)
             reply = self.script(body)

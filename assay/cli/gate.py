@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from assay.cli.output import TimedProgress, print_json, print_verdict, say, terminable
+from assay.cli.output import TimedProgress, print_json, print_line, results_only, say
+from assay.cli.verdict_table import print_verdict
 
 Backend = Literal["docker", "process", "endpoint", "kubernetes"]
 
@@ -42,7 +43,7 @@ def gate(
     Example: assay gate emotion-demo 1.1.0 --backend process
     """
     from flows.conduct import conduct
-    from flows.request import GateRequest
+    from flows.request import GateRequest, check_request
     from flows.settings import from_environment
     from flows.steps import PlainSteps
     from flows.wiring import wire
@@ -60,8 +61,9 @@ def gate(
         golden=golden,
         report_dir=report_dir,
     )
+    check_request(request)
     settings, progress = from_environment(), TimedProgress()
-    with terminable():
+    with results_only():
         result = conduct(
             request,
             settings=settings,
@@ -82,7 +84,8 @@ def reap() -> None:
     from flows.settings import from_environment
     from flows.wiring import reap_everything
 
-    for line in reap_everything(from_environment()):
+    lines = reap_everything(from_environment())
+    for line in lines or ("nothing was left behind",):
         say(line)
 
 
@@ -98,6 +101,5 @@ def doctor(
     else:
         for check in checks:
             sign = "✓" if check.mend is None else "✗"
-            print(
-                f"{sign} {check.what}: {check.found}" + (f" → {check.mend}" if check.mend else "")
-            )
+            mend = f" → {check.mend}" if check.mend else ""
+            print_line(f"{sign} {check.what}: {check.found}{mend}")

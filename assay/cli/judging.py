@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.output import print_verdict, say
+from assay.cli.output import ExitCode, print_json, print_line, say
+from assay.cli.verdict_table import print_verdict
+from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from assay.records import Verdict
@@ -54,12 +56,11 @@ def judge_command(
         candidate=(candidate, candidate_probes, candidate_latency),
         production=(production, production_probes, production_latency),
     )
-    chosen = tuple(name.strip() for name in only.split(",") if name.strip()) if only else ()
-    _finish(judge_files(files, chosen).verdict, as_json=as_json)
+    _finish(judge_files(files, _chosen(only)).verdict, as_json=as_json)
 
 
 def verify(
-    evidence_dir: Annotated[Path, typer.Argument(help="An evidence folder.", exists=True)],
+    evidence_dir: Annotated[Path, typer.Argument(help="An evidence folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Proves that evidence is unaltered and that its verdict follows from it."""
@@ -75,14 +76,31 @@ def selftest(
     production: Annotated[Path, typer.Option(help="Production's predictions.")],
     policy: Annotated[Path, typer.Option(help="The thresholds.")] = Path("policy.yaml"),
     task: Annotated[Path, typer.Option(help="What the models were asked.")] = Path("task.yaml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Shows that the gate promotes production itself and never promotes a known-worse mutant."""
     from flows.rejudge import run_selftest
 
     rows, sound = run_selftest(golden=golden, production=production, policy=policy, task=task)
-    for row in rows:
-        print(row)
-    raise typer.Exit(0 if sound else 1)
+    if as_json:
+        print_json({"sound": sound, "mutants": rows})
+    else:
+        for row in rows:
+            print_line(row)
+    raise typer.Exit(0 if sound else int(ExitCode.BLOCK))
+
+
+def _chosen(only: str | None) -> tuple[str, ...]:
+    """Reads `--only`; naming nothing is not the same as not giving it."""
+    if only is None:
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in only.split(",") if name.strip()))
+    if not names:
+        raise ConfigError(
+            f"--only: found {only!r}; expected evaluators of the policy, comma-separated; name "
+            "some, or leave --only out to judge all"
+        )
+    return names
 
 
 def _finish(verdict: "Verdict", *, as_json: bool) -> None:

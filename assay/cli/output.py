@@ -3,21 +3,20 @@
 import json
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import IntEnum
 from types import FrameType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from assay.records import Verdict
+from typing import Any
 
 
 class ExitCode(IntEnum):
     """Exit codes beside the verdict's own (`VerdictKind.exit_code`)."""
 
     DONE = 0
+    CRASH = 1
     USAGE = 2
     BLOCK = 10
     INCONCLUSIVE = 11
@@ -25,12 +24,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-def complain(error: Exception, code: ExitCode) -> int:
+def complain(kind: str, message: str, code: ExitCode, *, as_json: bool) -> int:
     """Prints an error for people and, with --json, for programs; returns the exit code."""
-    print(f"assay: {error}", file=sys.stderr)
-    if "--json" in sys.argv:
-        document = {"error": {"kind": type(error).__name__, "message": str(error)}}
-        print(json.dumps(document, ensure_ascii=False))
+    say(f"assay: {message}")
+    if as_json:
+        print_json({"error": {"kind": kind, "message": message}})
     return int(code)
 
 
@@ -50,63 +48,51 @@ class TimedProgress:
         say(f"[{time.monotonic() - self._zero:6.1f} s] {line}")
 
 
+def print_line(line: str) -> None:
+    """Prints one line of a result to stdout."""
+    print(line)
+
+
 def print_json(value: Any) -> None:
     """Prints one JSON document to stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print_bytes(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
 
 
-def print_verdict(verdict: "Verdict", *, as_json: bool) -> None:
-    """Prints a verdict: its document, or a table for people."""
-    if as_json:
-        from assay.verdict import verdict_bytes
-
-        sys.stdout.write(verdict_bytes(verdict).decode())
-        sys.stdout.flush()
-        return
-    from rich.console import Console
-    from rich.markup import escape
-
-    colours = {"promote": "green", "block": "red", "inconclusive": "yellow", "invalid": "magenta"}
-    console = Console(highlight=False)
-    name = verdict.verdict.value
-    console.print(f"[bold {colours[name]}]{name.upper()}[/]  {escape(verdict.summary)}")
-    for problem in verdict.context.problems:
-        console.print(f"  [bold]{escape(problem.where)}[/]: {escape(problem.action)}")
-    if verdict.findings:
-        console.print(_table(verdict))
-    if verdict.next_steps:
-        console.print("[bold]What to do next[/]")
-        for step in verdict.next_steps:
-            console.print(f"  • {escape(step)}")
+def print_bytes(document: bytes) -> None:
+    """Prints a document to stdout as it is, whatever encoding the terminal has."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(document)
+    sys.stdout.flush()
 
 
-def _table(verdict: "Verdict") -> Any:
-    from rich.markup import escape
-    from rich.table import Table
+@contextmanager
+def results_only() -> Iterator[None]:
+    """Keeps stdout for the result: what libraries print meanwhile goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        yield
 
-    signs = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "undecided": "[yellow]?[/]"}
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "check", "candidate", "production", "bound", "margin", "n"):
-        table.add_column(name, justify="left" if name in ("", "check") else "right")
-    for finding in verdict.findings:
-        if finding.gating:
-            numbers = (finding.candidate, finding.production, finding.bound, finding.margin)
-            table.add_row(
-                signs[finding.status.value],
-                escape(f"{finding.metric} ({finding.kind.replace('_', '-')})"),
-                *("–" if number is None else f"{number:.4g}" for number in numbers),
-                "–" if finding.n is None else str(finding.n),
-            )
-    return table
+
+def tolerate_encodings() -> None:
+    """Lets a terminal that cannot show a sign show its number, rather than end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Makes SIGTERM end a command the way Ctrl-C does, so that everything is torn down."""
+    """Makes SIGTERM end a command the way Ctrl-C does, so that everything is torn down.
+
+    A second one is ignored: whoever sends it wants the end that has begun.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield

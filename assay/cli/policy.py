@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.output import say
+from assay.cli.output import print_json, print_line, results_only, say
 
 app = typer.Typer(no_args_is_help=True, help="The thresholds.")
 
@@ -17,16 +17,25 @@ def check(
     golden: Annotated[
         str | None, typer.Option(help="Git revision or file. Default: the working tree's.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Explains a policy in plain sentences and warns where the golden set cannot satisfy it."""
     from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.policy import load_policy
     from assay.task import load_task
+    from evaluators import registry
     from evaluators.explanation import explain, power_warnings
 
     rules, asked = load_policy(policy), load_task(task)
-    for sentence in explain(rules, asked):
-        print(sentence)
-    golden_set = DvcGoldenSource(Path.cwd()).load(golden, asked.labels)
-    for sentence in power_warnings(rules, asked, golden_set):
+    registry.build(rules, asked, where=str(policy))
+    sentences = explain(rules, asked)
+    if not as_json:
+        for sentence in sentences:
+            print_line(sentence)
+    with results_only():
+        golden_set = DvcGoldenSource(Path.cwd()).load(golden, asked.labels)
+        warnings = power_warnings(rules, asked, golden_set)
+    for sentence in warnings:
         say(f"warning: {sentence}")
+    if as_json:
+        print_json({"policy": rules.digest, "sentences": sentences, "warnings": warnings})

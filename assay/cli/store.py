@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.output import print_json, say
+from assay.cli.output import print_json, print_line, say
 
 if TYPE_CHECKING:
     from assay.ports import ArtifactStore
@@ -44,7 +44,7 @@ def publish(
     if as_json:
         print_json({"model": ref.model, "version": ref.version, "digest": ref.digest})
     else:
-        print(f"{ref.model} {ref.version} {ref.digest}")
+        print_line(f"{ref.model} {ref.version} {ref.digest}")
 
 
 @app.command("list")
@@ -54,7 +54,7 @@ def list_versions(model: Model, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"model": model, "versions": versions})
     else:
-        print("\n".join(versions))
+        print_line("\n".join(versions))
 
 
 @app.command()
@@ -69,7 +69,7 @@ def pull(
     if as_json:
         print_json({"digest": pulled.ref.digest, "folder": str(pulled.folder)})
     else:
-        print(f"{pulled.ref.digest} {pulled.folder}")
+        print_line(f"{pulled.ref.digest} {pulled.folder}")
 
 
 @app.command()
@@ -82,7 +82,7 @@ def verify(model: Model, version: Version, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"model": model, "version": version, "digest": pulled.ref.digest})
         else:
-            print(f"{model} {version} is what it claims to be: {pulled.ref.digest}")
+            print_line(f"{model} {version} is what it claims to be: {pulled.ref.digest}")
 
 
 def _store() -> "ArtifactStore":
