@@ -86,6 +86,8 @@ def summarise(
         text = f"It is not shown that {candidate} is as good as {production}: "
         text += undecided[0].reason if undecided else "no check was made."
         text += _others(undecided[1:], "are undecided too")
+    elif context.production is None and all(f.production is None for f in findings):
+        text = f"{_capital(candidate)} may be the first release: all {len(gating)} checks passed."
     else:
         text = f"{_capital(candidate)} may replace {production}: all {len(gating)} checks passed."
     if only:

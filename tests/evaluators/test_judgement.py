@@ -150,6 +150,7 @@ def test_a_first_release_is_refused_unless_the_policy_allows_it():
     floors = {"emotion_f1": {"floor": 0.4, "macro_floor": 0.5}}
     allowed = judged(GOLD, None, GOOD, policy=policy(floors, first_release="allow")).verdict
     assert allowed.verdict is VerdictKind.PROMOTE
+    assert "may be the first release" in allowed.summary
     assert allowed.metrics.keys() == {"candidate"}
 
     high = {"emotion_f1": {"floor": 0.4, "macro_floor": 0.95}}
