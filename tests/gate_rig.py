@@ -8,7 +8,7 @@ evidence, report, aliases) is the real code.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from assay import digests
 from assay.adapters.chat_wire import Failure
@@ -25,6 +25,8 @@ from flows.request import GateRequest
 from flows.settings import Settings
 from flows.steps import PlainSteps
 from tests.artifact_factory import Keys, make_artifact, make_keys
+
+T = TypeVar("T")
 
 LABELS = ("joy", "anger", "fear")
 CASES_PER_LABEL = 80
@@ -92,6 +94,27 @@ def blind_to_fear(case: GoldenCase) -> str:
     return "anger" if case.label == "fear" else mostly_right(case)
 
 
+class InterruptibleSteps(PlainSteps):
+    """Plain steps, with Ctrl-C pressed right before (or after) the action of one of them."""
+
+    def __init__(self, said: Callable[[str], None], at: tuple[str, bool] | None) -> None:
+        super().__init__(said, wait_s=0.001)
+        self._at = at
+
+    def run(self, name: str, action: Callable[[], T], *, retries: int = 0) -> T:
+        """Runs `action` under the step's name."""
+
+        def interrupted() -> T:
+            if self._at == (name, False):
+                raise KeyboardInterrupt
+            result = action()
+            if self._at == (name, True):
+                raise KeyboardInterrupt
+            return result
+
+        return super().run(name, interrupted, retries=retries)
+
+
 @dataclass(slots=True)
 class Rig:
     """One machine with a store of three versions, and production's alias not set."""
@@ -107,6 +130,7 @@ class Rig:
     said: list[str] = field(default_factory=list)
     validator: Any = field(default_factory=InMemoryGoldenValidator)
     before_answer: Callable[[int], None] = lambda count: None
+    interrupt_at: tuple[str, bool] | None = None
 
     def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
         """Runs one gate of a version."""
@@ -122,7 +146,7 @@ class Rig:
             request,
             settings=self.settings,
             ports=self.ports(),
-            steps=PlainSteps(self.said.append, wait_s=0.001),
+            steps=InterruptibleSteps(self.said.append, self.interrupt_at),
             progress=self.said.append,
         )
 

@@ -138,9 +138,7 @@ def has_production(settings: Settings, backend: BackendName) -> bool:
     return registry.production(MODEL) is not None
 
 
-def gate(
-    version: str, settings: Settings, backend: BackendName, progress: Progress
-) -> Outcome:
+def gate(version: str, settings: Settings, backend: BackendName, progress: Progress) -> Outcome:
     """Gates one version."""
     progress(f"── gate {MODEL} {version} ──")
     request = request_for(version, backend)

@@ -348,3 +348,48 @@ def test_two_gates_of_one_model_wait_for_each_other(released: Rig) -> None:
         VerdictKind.BLOCK,
     }
     assert max(together) <= 2  # one gate's two engines, never four
+
+
+STEPS = (
+    "load the golden set",
+    "check the golden set",
+    "read production's alias",
+    "pull and verify candidate 1.1.0",
+    "pull and verify production 1.0.0",
+    "look for a recorded verdict",
+    "launch the engines",
+    "wait for candidate's engine",
+    "wait for production's engine",
+    "ask candidate",
+    "ask production",
+    "count the golden set's uses",
+    "judge",
+    "write the evidence",
+    "record in MLflow",
+    "move production",
+)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_gate_interrupted_at_any_step_leaves_nothing_and_can_be_run_again(
+    released: Rig, step: str, after: bool
+) -> None:
+    released.interrupt_at = (step, after)
+    with pytest.raises(KeyboardInterrupt):
+        released.gate("1.1.0")
+    assert_nothing_is_left(released)
+    moved = step == "move production" and after
+    assert production(released) == ("1.1.0" if moved else "1.0.0")
+
+    released.interrupt_at = None
+    result = released.gate("1.1.0")
+    assert result.verdict.verdict is VerdictKind.PROMOTE
+    assert production(released) == "1.1.0"
+
+
+def test_the_steps_that_can_be_interrupted_are_all_there_are(released: Rig) -> None:
+    before = len(released.said)
+    released.gate("1.1.0")
+    run = set(released.said[before:])
+    assert set(STEPS) <= run
