@@ -61,7 +61,8 @@ def observe(model: Qwen2ForCausalLM, examples: Sequence[Example]) -> dict[str, I
     result = {}
     for name, parts in seen.items():
         x = np.concatenate(parts)
-        result[name] = Inputs(magnitude=np.abs(x).mean(axis=0), moment=x.T @ x / len(x))
+        moment: Floats = (x.T @ x / len(x)).astype(np.float32)
+        result[name] = Inputs(magnitude=np.abs(x).mean(axis=0), moment=moment)
     return result
 
 

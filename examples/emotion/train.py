@@ -104,7 +104,7 @@ class _Batches:
             order = np.argsort(self._lengths + jitter, kind="stable")
             cuts = np.arange(self._batch_size, len(order), self._batch_size)
             batches = np.split(order, cuts)
-            self._rng.shuffle(batches)  # type: ignore[arg-type]
+            self._rng.shuffle(batches)
             self._queue = batches
         return self._queue.pop()
 
