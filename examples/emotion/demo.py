@@ -9,6 +9,7 @@ it makes lies in .assay/demo; removing that folder starts over.
 """
 
 import argparse
+import os
 import shlex
 import shutil
 import subprocess
@@ -190,7 +191,10 @@ def _shown(path: Path) -> Path:
 
 def run(command: list[str]) -> None:
     """Runs a step of the preparation from the project's root; its own output goes to stderr."""
-    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    # DVC's stages say `python` and mean this environment's.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = os.environ | {"PATH": path}
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr, env=environment)
 
 
 if __name__ == "__main__":
