@@ -93,8 +93,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--map", type=Path, help="JSON file: class -> list of the set's labels")
     parser.add_argument("--lang", default="en", help="language code written into each row")
     arguments = parser.parse_args(argv)
-    classes = json.loads(arguments.map.read_text("utf-8")) if arguments.map else EKMAN
-    for name, count in export(arguments.hub, arguments.out, classes, arguments.lang).items():
+    try:
+        classes = json.loads(arguments.map.read_text("utf-8")) if arguments.map else EKMAN
+        counts = export(arguments.hub, arguments.out, classes, arguments.lang)
+    except (OSError, ValueError) as error:
+        # No network, no such data set, a label that the map does not know.
+        print(f"{arguments.hub}: {error}", file=sys.stderr)
+        return 2
+    for name, count in counts.items():
         print(f"{arguments.out / name}: {count} rows")
     return 0
 

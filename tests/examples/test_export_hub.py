@@ -62,3 +62,10 @@ def test_a_real_data_set_becomes_files(tmp_path: Path, monkeypatch: pytest.Monke
         {"id": "train-a", "text": "What a day", "label": "joy", "lang": "en", "source": str(hub)}
     ]
     assert (tmp_path / "out" / "feelings_dev.jsonl").exists()
+
+
+def test_a_data_set_that_cannot_be_had_is_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_hub.main(["--hub", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
