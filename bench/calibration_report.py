@@ -146,18 +146,16 @@ def draw(rows: Sequence[Mapping[str, Any]], alpha: float) -> None:
     figure.savefig(PICTURE, metadata={"Date": None})
 
 
-def main() -> None:
-    """Fills the page's figures in."""
+def filled(text: str) -> str:
+    """Returns the page with every table written anew from the results."""
     study = json.loads((RESULTS / "calibration.json").read_text())
-    timed = json.loads((RESULTS / "judgement.json").read_text())
     parts = {
         "class_tests": class_tests(study["class_tests"]),
         "power": power(study["power"]),
         "family": family(study["family"]),
         "gates": gates(study["gates"]),
-        "speed": speed(timed),
+        "speed": speed(json.loads((RESULTS / "judgement.json").read_text())),
     }
-    text = PAGE.read_text(encoding="utf-8")
     for name, body in parts.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         pattern = re.escape(begin) + ".*?" + re.escape(end)
@@ -165,7 +163,13 @@ def main() -> None:
         text, count = re.subn(pattern, lambda _, new=replacement: new, text, flags=re.DOTALL)
         if count != 1:
             raise SystemExit(f"{PAGE}: expected {begin} … {end} once, found {count}")
-    PAGE.write_text(text, encoding="utf-8")
+    return text
+
+
+def main() -> None:
+    """Fills the page's figures in, and draws them."""
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    study = json.loads((RESULTS / "calibration.json").read_text())
     draw(study["class_tests"], study["alpha"])
 
 

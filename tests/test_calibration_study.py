@@ -3,12 +3,15 @@
 The full one is `python -m bench.calibration`; its figures are in docs/statistics.md.
 """
 
+import json
+
 import numpy as np
 import pytest
 
 from assay.cells import Cells
 from assay.noninferiority import class_resampling, macro_resampling, p_value
 from assay.randomisation import MACRO, worse_p_values
+from bench.calibration_report import PAGE, RESULTS, filled
 from bench.peer_gates import bootstrap_bounds, mcnemar_on_accuracy, no_class_may_drop
 from bench.simulation import (
     STRUCTURES,
@@ -94,3 +97,20 @@ def test_a_gate_on_accuracy_promotes_a_broken_class():
         for i, counts in enumerate(drawn)
     ]
     assert np.mean(ours) <= 0.03
+
+
+def test_the_page_shows_the_recorded_figures():
+    text = PAGE.read_text(encoding="utf-8")
+    assert filled(text) == text, "python -m bench.calibration_report"
+
+
+def test_the_recorded_study_holds_what_the_gate_promises():
+    study = json.loads((RESULTS / "calibration.json").read_text())
+    assert study["repetitions"] >= 2000
+    rates = [row["tilted"] for row in study["class_tests"]]
+    informed = [row["tilted"] for row in study["class_tests"] if row["discordant"] >= 5]
+    assert len(informed) > 50
+    assert min(informed) >= 0.025
+    assert max(rates) <= 0.065
+    # 0.5 points is one standard error of 2,000 repetitions.
+    assert max(row["max_t"] for row in study["family"]) <= 0.05 + 3 * 0.005
