@@ -5,7 +5,7 @@
     <folder>/
       verdict.json  run.json  policy.yaml  task.yaml  serving.yaml
       golden_index.jsonl  probes_index.jsonl      (everything but the texts: their SHA-256)
-      candidate/  production/
+      candidate/  production/  anchor/
         predictions.jsonl  probe_answers.jsonl  latency.jsonl
       report.html  timings.json                   (for people; not part of the verdict)
       SHA256SUMS                                  (every file above)
@@ -30,12 +30,13 @@ from assay.records import (
     LatencySample,
     Prediction,
     Probe,
-    Role,
     RunContext,
 )
 from assay.verdict_document import ContextDocument
 
 SUMS = "SHA256SUMS"
+ANCHOR = "anchor"
+"""Folder of the anchor release's answers, where the policy pins one."""
 
 
 def context_to_json(context: RunContext) -> dict[str, Any]:
@@ -81,20 +82,22 @@ def write_indexes(folder: Path, cases: Sequence[GoldenCase], probes: Sequence[Pr
 
 def write_answers(
     folder: Path,
-    role: Role,
     *,
     predictions: Sequence[Prediction],
     probe_answers: Sequence[Prediction],
     latency: Sequence[LatencySample],
 ) -> None:
-    """Stores one model's answers, in the order of case ids (latency in the order taken)."""
+    """Stores one model's answers in its folder.
+
+    They are in the order of case ids; latency samples in the order in which they were taken.
+    """
     by_case = {"predictions.jsonl": predictions, "probe_answers.jsonl": probe_answers}
     for name, rows in by_case.items():
         if rows:
             ordered = sorted(rows, key=lambda row: row.case_id)
-            write_jsonl(folder / role.value / name, map(to_json, ordered))
+            write_jsonl(folder / name, map(to_json, ordered))
     if latency:
-        write_jsonl(folder / role.value / "latency.jsonl", map(to_json, latency))
+        write_jsonl(folder / "latency.jsonl", map(to_json, latency))
 
 
 def seal(folder: Path) -> None:

@@ -145,6 +145,7 @@ def _judge(inputs: Mapping[str, str], only: Sequence[str]) -> str:
         "probes": ("probes", "probes_index.jsonl"),
         "candidate_probe_answers": ("candidate-probes", "candidate/probe_answers.jsonl"),
         "production_probe_answers": ("production-probes", "production/probe_answers.jsonl"),
+        "anchor_predictions": ("anchor", "anchor/predictions.jsonl"),
         "candidate_latency": ("candidate-latency", "candidate/latency.jsonl"),
         "production_latency": ("production-latency", "production/latency.jsonl"),
     }

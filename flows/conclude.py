@@ -16,7 +16,7 @@ from assay.policy import Policy
 from assay.ports import GateRecord, Registry
 from assay.records import PromotionOutcome, RegisteredVersion, RunContext, Verdict
 from assay.verdict import may_move_alias, verdict_bytes
-from evaluators.judgement import Judgement
+from evaluators.judgement import Judgement, RawAnswers
 from flows.gathering import Baseline, Ports
 from flows.measure import Measured
 from flows.request import Documents, GateRequest
@@ -88,10 +88,9 @@ class Conclusion:
         if self.baseline is not None:
             golden = self.baseline.golden
             evidence.write_indexes(self.folder, golden.cases, self.baseline.probes)
-        for role, answers in self.measured.answers.items() if self.measured else ():
+        for name, answers in self._answers().items():
             evidence.write_answers(
-                self.folder,
-                role,
+                self.folder / name,
                 predictions=answers.predictions,
                 probe_answers=answers.probe_answers,
                 latency=answers.latency,
@@ -102,6 +101,13 @@ class Conclusion:
 
         write_report(self.folder / "report.html", self.judgement.verdict, self.judgement.tables)
         evidence.seal(self.folder)
+
+    def _answers(self) -> dict[str, RawAnswers]:
+        if self.measured is None:
+            return {}
+        found = {role.value: answers for role, answers in self.measured.answers.items()}
+        anchor = self.measured.anchor
+        return found if anchor is None else found | {evidence.ANCHOR: anchor}
 
     def _recorded(self, baseline: Baseline) -> str:
         record = self._record(baseline)

@@ -137,7 +137,7 @@ class _Gate:
         if recorded is not None:
             return recorded
         self._refuse_first_release(production)
-        measured = self._measure(subjects, baseline)
+        measured = self._measure(subjects, self.gathering.anchor(staging), baseline)
         uses = self._uses(baseline)
         self.context = replace(
             self.context,
@@ -225,7 +225,9 @@ class _Gate:
 
     # --- measuring and judging ------------------------------------------------------------------
 
-    def _measure(self, subjects: Mapping[Role, Subject], baseline: Baseline) -> Measured:
+    def _measure(
+        self, subjects: Mapping[Role, Subject], anchor: Subject | None, baseline: Baseline
+    ) -> Measured:
         measurement = Measurement(
             server=self.ports.server,
             client=self.ports.client,
@@ -241,7 +243,7 @@ class _Gate:
             progress=self.progress,
         )
         try:
-            return measurement.run(subjects)
+            return measurement.run(subjects, anchor)
         except InfrastructureError as error:
             raise UnmeasurableError(
                 Problem(
@@ -261,6 +263,7 @@ class _Gate:
             candidate=measured.answers[Role.CANDIDATE],
             production=measured.answers.get(Role.PRODUCTION),
             context=self.context,
+            anchor=measured.anchor,
         )
 
     # --- afterwards -----------------------------------------------------------------------------

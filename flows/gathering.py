@@ -136,6 +136,18 @@ class Gathering:
             production = self._pull_production(held, staging / "production")
         return subjects | {Role.PRODUCTION: production}
 
+    def anchor(self, staging: Path) -> Subject | None:
+        """Pulls and verifies the release that the policy pins, where it pins one.
+
+        Raises:
+            UnmeasurableError: the store does not answer, or the anchor does not verify.
+        """
+        pinned = self.documents.policy.anchor
+        if pinned is None or self.request.backend == "endpoint":
+            return None
+        pulled = self._pull_reference(pinned.version, staging / "anchor", "anchor")
+        return Subject(role=Role.PRODUCTION, ref=pulled.ref, artifact=pulled, alias="anchor")
+
     def measurable(self, where: str, name: str, action: Callable[[], T], *, retries: int = 0) -> T:
         """Runs a step without which nothing can be measured.
 
@@ -198,28 +210,31 @@ class Gathering:
             ) from error
 
     def _pull_production(self, held: RegisteredVersion, destination: Path) -> Subject:
-        where = f"production {held.version}"
-        try:
-            pulled = self._pull(held.version, destination, "production")
-        except (ArtifactError, ConfigError) as error:
-            raise UnmeasurableError(
-                Problem(
-                    where=where,
-                    reason=f"The baseline cannot be verified: {error}",
-                    action="Restore the deployed version in the trusted store, or roll production "
-                    "back to a version that verifies; then run the gate again.",
-                )
-            ) from error
+        pulled = self._pull_reference(held.version, destination, "production")
         if pulled.ref.digest != held.digest:
             raise UnmeasurableError(
                 Problem(
-                    where=where,
+                    where=f"production {held.version}",
                     reason=f"The store holds {pulled.ref.digest} but the alias production names "
                     f"{held.digest}: the baseline is not what is deployed.",
                     action="Find out which of the two is deployed and correct the other.",
                 )
             )
         return Subject(role=Role.PRODUCTION, ref=pulled.ref, artifact=pulled)
+
+    def _pull_reference(self, version: str, destination: Path, name: str) -> PulledArtifact:
+        """Pulls what the candidate is compared with: its faults are not the candidate's."""
+        try:
+            return self._pull(version, destination, name)
+        except (ArtifactError, ConfigError) as error:
+            raise UnmeasurableError(
+                Problem(
+                    where=f"{name} {version}",
+                    reason=f"The baseline cannot be verified: {error}",
+                    action=f"Restore the {name} version in the trusted store, or name another one "
+                    "that verifies; then run the gate again.",
+                )
+            ) from error
 
 
 def _unmeasurable(where: str, error: Exception, action: str) -> UnmeasurableError:

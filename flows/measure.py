@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from assay import asking, digests
 from assay.errors import ConfigError, InfrastructureError
@@ -28,6 +27,7 @@ from assay.ports import (
     RunningServer,
     ServeRequest,
 )
+from assay.predictions import final_answers, read_predictions
 from assay.records import (
     ArtifactRef,
     EngineIdentity,
@@ -44,20 +44,33 @@ from flows.steps import Steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One model to measure: a verified artifact, or a URL somebody else answers at."""
+    """One model to measure: a verified artifact, or a URL somebody else answers at.
+
+    The anchor takes production's role (it is what the candidate is compared with) under an `alias`.
+    """
 
     role: Role
     ref: ArtifactRef
     artifact: PulledArtifact | None = None
     url: str | None = None
+    alias: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it: candidate, production, or anchor."""
+        return self.alias or self.role.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Everything two models said, and the engine they said it on."""
+    """Everything two models said, and the engine they said it on.
+
+    `anchor` holds the golden answers of the release that the policy pins, where it pins one.
+    """
 
     answers: Mapping[Role, RawAnswers]
     engine: EngineIdentity
+    anchor: RawAnswers | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -79,8 +92,8 @@ class Measurement:
     progress: Progress
     logs: dict[Role, str] = field(default_factory=dict)
 
-    def run(self, subjects: Mapping[Role, Subject]) -> Measured:
-        """Measures the subjects.
+    def run(self, subjects: Mapping[Role, Subject], anchor: Subject | None = None) -> Measured:
+        """Measures the subjects, and then asks the anchor the golden set.
 
         Raises:
             ArtifactError: an engine refuses a model.
@@ -88,7 +101,9 @@ class Measurement:
         """
         with ExitStack() as stack:
             running = self._start(subjects, stack)
-            engine = self._one_engine(running)
+            engine = self._one_engine(
+                {role.value: server.identity for role, server in running.items()}
+            )
             notes: list[str] = []
             asked = {
                 role: self._ask(subject, running[role], engine, notes)
@@ -106,7 +121,23 @@ class Measurement:
             for role, server in running.items():
                 self.logs[role] = server.log_tail()
             self.progress("stopping the engines")
-        return Measured(answers=answers, engine=engine, notes=tuple(notes))
+        return Measured(
+            answers=answers,
+            engine=engine,
+            anchor=None if anchor is None else self._ask_anchor(anchor, engine, notes),
+            notes=tuple(notes),
+        )
+
+    def _ask_anchor(self, anchor: Subject, engine: EngineIdentity, notes: list[str]) -> RawAnswers:
+        """Asks the anchor, unless all its answers on this engine are stored already."""
+        stored = self._folder(anchor, engine) / "predictions.jsonl"
+        if asking.count_answers(stored) == self.golden.size:
+            notes.append(f"{anchor.name}: all answers were taken from an earlier run")
+            return RawAnswers(predictions=final_answers(read_predictions(stored)))
+        with self.server.launch(self._request(anchor)) as launched:
+            server = self._wait(anchor.name, launched)
+            self._one_engine({"the candidate": engine, anchor.name: server.identity})
+            return RawAnswers(predictions=self._ask_golden(anchor, server, engine))
 
     def _start(
         self, subjects: Mapping[Role, Subject], stack: ExitStack
@@ -118,15 +149,13 @@ class Measurement:
             }
 
         launched = self.steps.run("launch the engines", launch)
-        return {
-            role: self.steps.run(
-                f"wait for {role.value}'s engine",
-                lambda server=server, role=role: server.wait_ready(  # type: ignore[misc]
-                    lambda line: self.progress(f"{role.value}: {line}")
-                ),
-            )
-            for role, server in launched.items()
-        }
+        return {role: self._wait(role.value, server) for role, server in launched.items()}
+
+    def _wait(self, name: str, launched: LaunchedServer) -> RunningServer:
+        return self.steps.run(
+            f"wait for {name}'s engine",
+            lambda: launched.wait_ready(lambda line: self.progress(f"{name}: {line}")),
+        )
 
     def _request(self, subject: Subject) -> ServeRequest:
         task = self.documents.task
@@ -142,68 +171,75 @@ class Measurement:
             cache_dir=self.cache_dir,
         )
 
-    def _one_engine(self, running: Mapping[Role, RunningServer]) -> EngineIdentity:
-        identities = {server.identity for server in running.values()}
+    def _one_engine(self, found: Mapping[str, EngineIdentity]) -> EngineIdentity:
+        identities = set(found.values())
         if len(identities) > 1:
-            described = "; ".join(f"{role.value}: {s.identity}" for role, s in running.items())
+            described = "; ".join(f"{name}: {identity}" for name, identity in found.items())
             raise InfrastructureError(
-                f"the two models ran on different engines ({described}), so their answers cannot "
-                "be compared; serve both with the same image, arguments and kind of machine"
+                f"the models ran on different engines ({described}), so their answers cannot be "
+                "compared; serve all with the same image, arguments and kind of machine"
             )
         return identities.pop()
 
     def _ask(
         self, subject: Subject, server: RunningServer, engine: EngineIdentity, notes: list[str]
     ) -> tuple[tuple[Prediction, ...], tuple[Prediction, ...]]:
-        folder = self.answers_dir / self._answers_key(subject, engine)
-        limits = AskLimits(
-            concurrency=self.documents.profile.concurrency,
-            request_timeout_s=self.documents.profile.request_timeout_s,
-        )
-        common: dict[str, Any] = {
-            "limits": limits,
-            "run_id": self.run_id,
-            "progress": self.progress,
-        }
-        name = subject.role.value
+        folder = self._folder(subject, engine)
         paid = asking.count_answers(folder / "predictions.jsonl")
         if paid:
             notes.append(
-                f"{name}: {paid} of {self.golden.size} answers were taken from an earlier run with "
-                "the same artifact, golden set, task and engine"
+                f"{subject.name}: {paid} of {self.golden.size} answers were taken from an earlier "
+                "run with the same artifact, golden set, task and engine"
             )
-        predictions = self.steps.run(
-            f"ask {name}",
+        predictions = self._ask_golden(subject, server, engine)
+        if not self.probes:
+            return predictions, ()
+        probe_answers = self.steps.run(
+            f"probe {subject.name}",
+            lambda: asking.ask_probes(
+                self.client,
+                server.endpoint,
+                self.documents.task,
+                self.probes,
+                folder / "probe_answers.jsonl",
+                limits=self._limits,
+                run_id=self.run_id,
+                progress=self.progress,
+            ),
+            retries=1,
+        )
+        return predictions, probe_answers
+
+    def _ask_golden(
+        self, subject: Subject, server: RunningServer, engine: EngineIdentity
+    ) -> tuple[Prediction, ...]:
+        return self.steps.run(
+            f"ask {subject.name}",
             lambda: asking.ask_golden(
                 self.client,
                 server.endpoint,
                 self.documents.task,
                 self.golden,
-                folder / "predictions.jsonl",
-                **common,
+                self._folder(subject, engine) / "predictions.jsonl",
+                limits=self._limits,
+                run_id=self.run_id,
+                progress=self.progress,
             ),
             retries=1,
         )
-        probe_answers = (
-            self.steps.run(
-                f"probe {name}",
-                lambda: asking.ask_probes(
-                    self.client,
-                    server.endpoint,
-                    self.documents.task,
-                    self.probes,
-                    folder / "probe_answers.jsonl",
-                    **common,
-                ),
-                retries=1,
-            )
-            if self.probes
-            else ()
+
+    @property
+    def _limits(self) -> AskLimits:
+        profile = self.documents.profile
+        return AskLimits(
+            concurrency=profile.concurrency, request_timeout_s=profile.request_timeout_s
         )
-        return predictions, probe_answers
+
+    def _folder(self, subject: Subject, engine: EngineIdentity) -> Path:
+        return self.answers_dir / self._answers_key(subject, engine)
 
     def _answers_key(self, subject: Subject, engine: EngineIdentity) -> str:
-        determining = {
+        determining: dict[str, object] = {
             "artifact": subject.ref.digest,
             "golden": self.golden.digest,
             "probes": golden_digest(self.probes),

@@ -36,6 +36,7 @@ class Files:
     task: Path
     candidate: ModelFiles
     production: ModelFiles = (None, None, None)
+    anchor: Path | None = None
     probes: Path | None = None
     context: Path | None = None
 
@@ -60,6 +61,7 @@ def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
         probes = load_probes(files.probes) if files.probes else ()
         candidate = _answers(files.candidate)
         production = None if files.production[0] is None else _answers(files.production)
+        anchor = None if files.anchor is None else _answers((files.anchor, None, None))
     except ConfigError as error:
         problem = Problem(
             where="input files", reason=str(error), action="Correct the file, then judge again."
@@ -76,6 +78,7 @@ def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
         production=production,
         context=context,
         only=tuple(only),
+        anchor=anchor,
     )
 
 
@@ -140,12 +143,14 @@ def evidence_files(folder: Path) -> Files:
         return tuple(path if path.exists() else None for path in found)  # type: ignore[return-value]
 
     probes = folder / "probes_index.jsonl"
+    anchor = folder / evidence.ANCHOR / "predictions.jsonl"
     return Files(
         golden=folder / "golden_index.jsonl",
         policy=folder / "policy.yaml",
         task=folder / "task.yaml",
         candidate=model(Role.CANDIDATE),
         production=model(Role.PRODUCTION),
+        anchor=anchor if anchor.exists() else None,
         probes=probes if probes.exists() else None,
         context=folder / "run.json",
     )

@@ -131,10 +131,11 @@ class Rig:
     validator: Any = field(default_factory=InMemoryGoldenValidator)
     before_answer: Callable[[int], None] = lambda count: None
     interrupt_at: tuple[str, bool] | None = None
+    policy: str = POLICY
 
     def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
         """Runs one gate of a version."""
-        for name, text in {"task": TASK, "serving": SERVING, "policy": POLICY}.items():
+        for name, text in {"task": TASK, "serving": SERVING, "policy": self.policy}.items():
             path, wanted = self.folder / f"{name}.yaml", text.replace("FIRST", first)
             if not path.exists() or path.read_text() != wanted:
                 path.write_text(wanted)

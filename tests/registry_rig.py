@@ -119,7 +119,7 @@ def gate(
     home.mkdir(parents=True)
     evidence.write_indexes(home, used.cases, ())
     for role, rows in predictions.items():
-        evidence.write_answers(home, role, predictions=rows, probe_answers=(), latency=())
+        evidence.write_answers(home / role.value, predictions=rows, probe_answers=(), latency=())
     (home / "verdict.json").write_bytes(verdict_bytes(verdict))
     evidence.seal(home)
     return GateRecord(

@@ -382,7 +382,7 @@ def evidence_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evidence.write_indexes(folder, golden.cases, probes())
     for role, given in answers.items():
         evidence.write_answers(
-            folder, role, predictions=given.predictions, probe_answers=given.probe_answers,
+            folder / role.value, predictions=given.predictions, probe_answers=given.probe_answers,
             latency=given.latency,
         )  # fmt: skip
     (folder / "verdict.json").write_bytes(verdict_bytes(judgement.verdict))

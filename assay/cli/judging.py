@@ -35,6 +35,9 @@ def judge_command(
     production_latency: Annotated[
         Path | None, typer.Option(help="Production's latency samples.")
     ] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="Predictions of the release that the policy pins.")
+    ] = None,
     context: Annotated[
         Path | None, typer.Option(help="run.json of the evidence; makes the bytes the same.")
     ] = None,
@@ -55,6 +58,7 @@ def judge_command(
         context=context,
         candidate=(candidate, candidate_probes, candidate_latency),
         production=(production, production_probes, production_latency),
+        anchor=anchor,
     )
     _finish(judge_files(files, _chosen(only)).verdict, as_json=as_json)
 

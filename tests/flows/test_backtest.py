@@ -47,7 +47,7 @@ def reports(tmp_path: Path) -> Path:
         evidence.write_indexes(folder, GOLD.cases, ())
         for role, raw in given.items():
             evidence.write_answers(
-                folder, role, predictions=raw.predictions, probe_answers=(), latency=()
+                folder / role.value, predictions=raw.predictions, probe_answers=(), latency=()
             )
         (folder / "verdict.json").write_bytes(verdict_bytes(judged.verdict))
         evidence.seal(folder)

@@ -8,11 +8,11 @@ import pytest
 
 from assay.adapters.chat_wire import Failure
 from assay.errors import ArtifactError, ConfigError, InfrastructureError
-from assay.records import ArtifactRef, RegisteredVersion, VerdictKind
+from assay.records import ArtifactRef, FindingStatus, RegisteredVersion, VerdictKind
 from assay.verdict import verdict_bytes
 from flows.conclude import GateResult
 from flows.rejudge import evidence_files, judge_files, verify_evidence
-from tests.gate_rig import MODEL, Rig, make_rig
+from tests.gate_rig import MODEL, POLICY, Rig, make_rig
 
 
 @pytest.fixture
@@ -348,6 +348,35 @@ def test_two_gates_of_one_model_wait_for_each_other(released: Rig) -> None:
         VerdictKind.BLOCK,
     }
     assert max(together) <= 2  # one gate's two engines, never four
+
+
+ANCHORED = POLICY + "anchor: {version: 1.1.0, margin: 0.08, macro_margin: 0.05}\n"
+
+
+def test_a_release_is_compared_with_the_pinned_anchor_too(released: Rig) -> None:
+    released.policy = ANCHORED
+    released.publish("1.3.0", seed=7)
+    released.answers["1.3.0"] = released.answers["1.0.0"]  # as production, far below the anchor
+    result = released.gate("1.3.0")
+    assert result.verdict.verdict is VerdictKind.BLOCK
+    failed = {f.metric for f in result.verdict.findings if f.status is FindingStatus.FAILED}
+    assert failed
+    assert all("anchor" in metric for metric in failed)
+    assert verify_evidence(result.evidence_dir).verdict is VerdictKind.BLOCK
+    assert_nothing_is_left(released)
+
+    launched = released.server.launched.count("1.1.0")
+    released.publish("1.4.0", seed=8)
+    released.answers["1.4.0"] = released.answers["1.1.0"]
+    assert released.gate("1.4.0").verdict.verdict is VerdictKind.PROMOTE
+    assert released.server.launched.count("1.1.0") == launched
+
+
+def test_an_anchor_that_does_not_verify_makes_the_run_invalid(released: Rig) -> None:
+    released.policy = ANCHORED.replace("1.1.0", "0.0.9")
+    result = released.gate("1.1.0")
+    assert result.verdict.verdict is VerdictKind.INVALID
+    assert result.verdict.context.problems[0].where == "anchor 0.0.9"
 
 
 STEPS = (
