@@ -224,9 +224,14 @@ class Measurement:
                 limits=self._limits,
                 run_id=self.run_id,
                 progress=self.progress,
+                want_logprobs=self._want_logprobs,
             ),
             retries=1,
         )
+
+    @property
+    def _want_logprobs(self) -> bool:
+        return self.documents.wants("calibration")
 
     @property
     def _limits(self) -> AskLimits:
@@ -246,6 +251,8 @@ class Measurement:
             "task": self.documents.task.digest,
             "engine": asdict(engine) | {"arguments": list(engine.arguments)},
         }
+        if self._want_logprobs:  # answers without them would not do
+            determining["label_logprobs"] = True
         if subject.url is not None:  # what answers at a URL may change: never used again
             determining["run"] = self.run_id
         return digests.of_json(determining).removeprefix("sha256:")[:32]

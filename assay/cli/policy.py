@@ -39,3 +39,41 @@ def check(
         say(f"warning: {sentence}")
     if as_json:
         print_json({"policy": rules.digest, "sentences": sentences, "warnings": warnings})
+
+
+@app.command()
+def backtest(
+    policy: Annotated[Path, typer.Option(help="The proposed policy.")],
+    reports: Annotated[
+        Path | None, typer.Option(help="Folder of evidence folders. Default: this machine's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Judges all recorded gates under a proposed policy and shows which verdicts would change.
+
+    Example: assay policy backtest --policy stricter.yaml
+    """
+    from flows.backtest import backtest as judge_again
+    from flows.backtest import evidence_folders
+    from flows.settings import from_environment
+
+    with results_only():
+        rows = judge_again(evidence_folders(reports or from_environment().reports), policy)
+    changed = [row for row in rows if row.changed]
+    if as_json:
+        print_json(
+            [
+                {
+                    "run_id": row.run_id,
+                    "candidate": row.candidate,
+                    "recorded": row.recorded.value,
+                    "proposed": None if row.proposed is None else row.proposed.value,
+                    "changed": row.changed,
+                }
+                for row in rows
+            ]
+        )
+        return
+    for row in rows:
+        print_line(row.sentence)
+    say(f"{len(changed)} of {len(rows)} recorded verdicts would change")
