@@ -50,6 +50,9 @@ layers: setup  ## imports go down only
 
 bench: setup serving  ## ratios measured side by side in one run
 	$(BIN)/python -m bench.gate_overhead
+	$(BIN)/python -m bench.clients
+	$(BIN)/python -m bench.judgement
+	$(BIN)/python -m bench.store
 
 docs: setup  ## regenerate the JSON Schemas
 	$(BIN)/python scripts/write_schemas.py
