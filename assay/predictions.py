@@ -37,11 +37,14 @@ class PredictionRow(Document):
     completion_tokens: Count | None = None
     attempts: Count = 1
     request_id: str = ""
+    error_kind: Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")] | None = None
 
     @model_validator(mode="after")
     def _status_and_label_agree(self) -> Self:
         if self.label is not None and self.status is not AnswerStatus.OK:
             raise ValueError(f"status {self.status.value!r} goes with label null")
+        if self.error_kind is not None and self.status is not AnswerStatus.ERROR:
+            raise ValueError("error_kind goes with status 'error'")
         if self.status is AnswerStatus.OK and self.label is None and self.raw is None:
             raise ValueError("status 'ok' needs a label or the model's words")
         return self
@@ -64,7 +67,10 @@ class LatencyRow(Document):
 
 def to_json(record: Prediction | LatencySample) -> dict[str, Any]:
     """Returns a record as a JSON object, fields in the contract's order."""
-    return {name: _plain(getattr(record, name)) for name in record.__slots__}
+    row = {name: _plain(getattr(record, name)) for name in record.__slots__}
+    if isinstance(record, Prediction) and record.error_kind is None:
+        del row["error_kind"]  # an answer has none, and nearly all lines are answers
+    return row
 
 
 def _plain(value: Any) -> Any:

@@ -109,6 +109,7 @@ class Prediction:
     `raw` is the model's own words, never the question's. `label_logprobs` maps each label to a
     natural-log probability. Times are measured by the client, in milliseconds, from sending the
     request; `ttft_ms` is None when the answer was not streamed. `attempts` counts transport tries.
+    `error_kind` says why there is no answer (`timeout`, `http_500`, …), where that is known.
     """
 
     case_id: str
@@ -122,6 +123,7 @@ class Prediction:
     completion_tokens: int | None = None
     attempts: int = 1
     request_id: str = ""
+    error_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

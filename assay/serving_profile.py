@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from packaging.version import InvalidVersion, Version
 from pydantic import Field, field_validator
 
 from assay import digests
@@ -43,11 +44,22 @@ class Profile(Document):
     environment: dict[str, str] = Field(default_factory=dict)
     gpus: int = Field(default=0, ge=0)
     minimum_version: str = "0.32.0"
-    startup_timeout_s: float = Field(default=600, gt=0)
-    request_timeout_s: float = Field(default=60, gt=0)
-    lifetime_s: float = Field(default=7200, gt=0, description="the deadline inside the container")
+    startup_timeout_s: float = Field(default=600, gt=0, allow_inf_nan=False)
+    request_timeout_s: float = Field(default=60, gt=0, allow_inf_nan=False)
+    lifetime_s: float = Field(
+        default=7200, gt=0, allow_inf_nan=False, description="the deadline inside the container"
+    )
     concurrency: int = Field(default=32, ge=1, le=4096)
     limits: ContainerLimits
+
+    @field_validator("minimum_version")
+    @classmethod
+    def _is_a_version(cls, version: str) -> str:
+        try:
+            Version(version)
+        except InvalidVersion:
+            raise ValueError("expected a version like 0.32.0") from None
+        return version
 
     @field_validator("arguments")
     @classmethod

@@ -136,11 +136,14 @@ def _coverage(
     if twice:
         what = f"{len(twice)} cases are answered more than once ({_some(twice)})"
         problems.append(_problem(where, what, "keep one answer a case."))
-    errors = sorted(p.case_id for p in predictions if p.status is AnswerStatus.ERROR)
-    if len(errors) > tolerated * len(asked):
+    failed = [p for p in predictions if p.status is AnswerStatus.ERROR]
+    if len(failed) > tolerated * len(asked):
+        kinds = Counter(p.error_kind for p in failed if p.error_kind).most_common(_SHOWN)
+        why = "".join(f"; {kind} × {count}" for kind, count in kinds)
         what = (
-            f"{len(errors)} of {len(asked)} questions ended in an error ({_some(errors)}), more "
-            f"than the {tolerated:g} the policy tolerates"
+            f"{len(failed)} of {len(asked)} questions ended in an error "
+            f"({_some(sorted(p.case_id for p in failed))}{why}), more than the {tolerated:g} the "
+            "policy tolerates"
         )
         action = "look at the engine's log, then run the gate again: only those are asked again."
         problems.append(_problem(where, what, action))

@@ -6,11 +6,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
-from assay.errors import AssayError
+import httpx
+
+from assay.adapters.golden_dvc import DvcGoldenSource
+from assay.errors import AssayError, ConfigError
+from assay.serving_profile import ContainerLimits, Profile, load_serving
+from assay.task import load_task
 from flows.settings import Settings, from_environment
 
 PROBE_TIMEOUT_S = 60
+REGISTRY_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +31,26 @@ class Check:
 
 def examine() -> list[Check]:
     """Looks at everything a gate may need; never changes anything."""
-    settings = from_environment()
+    settings, profile = from_environment(), _profile()
     return [
         _python(),
-        _serving_runtime(Path(".venv-serving/bin/python")),
-        _docker(),
+        _serving_runtime(Path(profile.python)),
+        _docker(profile.image),
         _trust(settings),
+        _store(settings),
+        _registry(settings),
         _golden(),
         _tool("git", "Git, for golden revisions", "install git"),
         _tool("chromium", "Chromium, for the browser tests", "apt-get install chromium"),
     ]
+
+
+def _profile() -> Profile:
+    """The CPU profile of the folder's serving.yaml; its defaults where there is none."""
+    try:
+        return load_serving(Path("serving.yaml")).profile("cpu")
+    except ConfigError:
+        return Profile(image="assay/vllm-cpu", limits=ContainerLimits(memory_gib=1))
 
 
 def _python() -> Check:
@@ -57,36 +74,60 @@ def _serving_runtime(python: Path) -> Check:
     return Check(what=what, found=f"vLLM {found} (CPU)")
 
 
-def _docker() -> Check:
+def _docker(image: str) -> Check:
     what = "Docker engine (the hardened throwaway container)"
     found = _output(["docker", "version", "--format", "{{.Server.Version}}"])
     if found is None:
         return Check(what=what, found="none answers", mend="install and start Docker")
-    image = _output(["docker", "image", "ls", "--quiet", "assay/vllm-cpu"])
-    if not image:
-        return Check(
-            what=what, found=f"{found}, without the CPU image", mend="serving/build_image.sh"
-        )
-    return Check(what=what, found=f"{found}, with the CPU image")
+    if not _output(["docker", "image", "ls", "--quiet", image]):
+        return Check(what=what, found=f"{found}, without {image}", mend="serving/build_image.sh")
+    return Check(what=what, found=f"{found}, with {image}")
 
 
 def _trust(settings: Settings) -> Check:
     def load() -> str:
         from assay.trust import TrustedKeys
 
-        TrustedKeys.load(settings.trust)
-        return str(settings.trust)
+        return f"{len(TrustedKeys.load(settings.trust).keys)} in {settings.trust}"
 
     return _attempt(
         "trusted keys", load, "make a key with `assay store keygen` and list it in trust.yaml"
     )
 
 
+def _store(settings: Settings) -> Check:
+    what = "trusted store"
+    if "://" in settings.store:
+        return Check(what=what, found=f"{settings.store} (asked when it is used)")
+    if Path(settings.store).is_dir():
+        return Check(what=what, found=settings.store)
+    mend = "publish a version (`assay store publish`), or name another in ASSAY_STORE"
+    return Check(what=what, found=f"no {settings.store}", mend=mend)
+
+
+def _registry(settings: Settings) -> Check:
+    what = "registry (MLflow)"
+    parts = urlsplit(settings.tracking_uri)
+    host = parts.netloc.rpartition("@")[2]  # without a password
+    shown = urlunsplit(parts._replace(netloc=host)) if host else settings.tracking_uri
+    if parts.scheme not in ("http", "https"):
+        return Check(what=what, found=f"{shown} (made when it is first used)")
+    try:
+        with httpx.Client(timeout=REGISTRY_TIMEOUT_S) as client:
+            client.get(settings.tracking_uri.rstrip("/") + "/health").raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        mend = "start it (`make mlflow`), or correct MLFLOW_TRACKING_URI"
+        return Check(what=what, found=f"{shown}: {type(error).__name__}", mend=mend)
+    return Check(what=what, found=f"{shown} answers")
+
+
 def _golden() -> Check:
-    path = Path("golden_data/golden.jsonl")
-    if path.exists():
-        return Check(what="golden set", found=str(path))
-    return Check(what="golden set", found=f"no {path}", mend="dvc repro (or dvc pull)")
+    def load() -> str:
+        labels = load_task(Path("task.yaml")).labels
+        golden = DvcGoldenSource(Path.cwd()).load(None, labels)
+        return f"{golden.size} cases, {golden.digest}"
+
+    return _attempt("golden set", load, "dvc repro (or dvc pull)")
 
 
 def _tool(name: str, what: str, mend: str) -> Check:

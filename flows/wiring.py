@@ -51,6 +51,11 @@ def store_for(settings: Settings) -> ArtifactStore:
     from assay.adapters.store_fsspec import FsspecStore
     from assay.trust import TrustedKeys
 
+    if not settings.trust.exists():
+        raise ConfigError(
+            f"{settings.trust}: no such file; expected the public keys that may vouch for a model; "
+            "list yours there (`assay store keygen` makes a pair), or name the file in ASSAY_TRUST"
+        )
     return FsspecStore(settings.store, TrustedKeys.load(settings.trust))
 
 

@@ -161,7 +161,7 @@ class _Asker:
         self._pulse.gave_up(outcome)
         return Prediction(
             case_id=question.case_id, label=None, status=AnswerStatus.ERROR, raw=None,
-            attempts=attempt, request_id=identity,
+            attempts=attempt, request_id=identity, error_kind=outcome.kind,
         )  # fmt: skip
 
     async def _answered(

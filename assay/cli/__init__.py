@@ -114,7 +114,7 @@ def _misused(error: typer.TyperException, *, as_json: bool) -> int:
     if not as_json and hasattr(error, "show"):
         error.show()
         return error.exit_code
-    message = f"{error.format_message()}; see `assay --help`"
+    message = f"{error.format_message().rstrip('.')}; see `assay --help`"
     return complain("UsageError", message, ExitCode.USAGE, as_json=as_json)
 
 

@@ -43,7 +43,7 @@ def gate(
     Example: assay gate emotion-demo 1.1.0 --backend process
     """
     from flows.conduct import conduct
-    from flows.request import GateRequest, check_request
+    from flows.request import GateRequest, load_documents
     from flows.settings import from_environment
     from flows.steps import PlainSteps
     from flows.wiring import wire
@@ -61,7 +61,7 @@ def gate(
         golden=golden,
         report_dir=report_dir,
     )
-    check_request(request)
+    load_documents(request)  # a wrong file is said before a missing key or engine is
     settings, progress = from_environment(), TimedProgress()
     with results_only():
         result = conduct(

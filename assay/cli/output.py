@@ -88,7 +88,12 @@ def terminable() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        if callable(signal.getsignal(signal.SIGINT)):
+            # An event loop that runs now has its own, orderly way with Ctrl-C: an exception raised
+            # in the middle of it could be lost.
+            signal.raise_signal(signal.SIGINT)
+        else:  # started where Ctrl-C is ignored, as in a script's background
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
