@@ -97,7 +97,8 @@ def doctor(
 
     checks = examine()
     if as_json:
-        print_json([{"what": c.what, "found": c.found, "mend": c.mend} for c in checks])
+        rows = [{"what": c.what, "found": c.found, "mend": c.mend} for c in checks]
+        print_json({"ready": not any(check.mend for check in checks), "checks": rows})
     else:
         for check in checks:
             sign = "✓" if check.mend is None else "✗"

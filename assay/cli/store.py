@@ -50,7 +50,14 @@ def publish(
 @app.command("list")
 def list_versions(model: Model, as_json: AsJson = False) -> None:
     """Lists the versions of a model, oldest first."""
+    from assay.errors import ConfigError
+
     versions = list(_store().versions(model))
+    if not versions:
+        raise ConfigError(
+            f"the store holds no version of {model!r}; expected at least one; correct the name, or "
+            "publish one (`assay store publish`)"
+        )
     if as_json:
         print_json({"model": model, "versions": versions})
     else:

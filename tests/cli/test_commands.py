@@ -1,0 +1,314 @@
+"""The other commands: help, store, golden set, policy, self-test, doctor; and what a crash says."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.artifact_factory import make_artifact
+from tests.cli.conftest import Assay
+from tests.cli_desk import POLICY, SECRET, Desk
+
+HEAVY = {
+    "mlflow", "prefect", "great_expectations", "datasets", "sklearn", "matplotlib", "pandas",
+    "numpy", "scipy", "dvc", "docker", "openai", "aiohttp", "httpx",
+}  # fmt: skip
+
+
+def loaded_by(*arguments: str, folder: Path) -> set[str]:
+    """Runs the program; returns the top-level names of the modules it had loaded in the end."""
+    program = (
+        "import sys\nfrom assay.cli import main\ncode = main(sys.argv[1:])\n"
+        "print('\\n'.join({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder, env={"PYTHONPATH": str(root)}, capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    return set(done.stderr.decode().split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["gate", "--help"], ["store", "publish", "--help"]]
+)
+def test_help_answers_without_loading_anything_heavy(arguments: list[str], tmp_path: Path) -> None:
+    loaded = loaded_by(*arguments, folder=tmp_path)
+    assert "typer" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_judging_loads_no_server_registry_or_orchestrator(desk: Desk) -> None:
+    loaded = loaded_by(*map(str, desk.judge("--json")), folder=desk.folder)
+    assert "numpy" in loaded
+    heavy = {"mlflow", "prefect", "great_expectations", "datasets", "sklearn", "matplotlib", "dvc"}
+    assert loaded & heavy == set()
+
+
+def test_every_command_is_listed_and_explains_itself(assay: Assay) -> None:
+    shown = assay("--help")
+    assert shown.code == 0
+    for name in ("gate", "judge", "verify", "selftest", "reap", "doctor", "store", "golden"):
+        assert f" {name} " in shown.out
+        assert assay(name, "--help").code == 0
+    assert assay("--version").out.startswith("assay 0")
+
+
+def test_no_arguments_show_the_help_and_are_a_usage_error(assay: Assay) -> None:
+    done = assay()
+    assert done.code == 2
+    assert "judge" in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such-command"], ["--jsn"], ["golden", "chekc"], ["gate"], ["store", "pull"]]
+)
+def test_a_mistyped_command_is_a_usage_error_in_json_too(
+    assay: Assay, arguments: list[str]
+) -> None:
+    for_people = assay(*arguments)
+    assert (for_people.code, for_people.out) == (2, "")
+    assert for_people.err
+    done = assay(*arguments, "--json")
+    assert done.code == 2
+    assert done.document["error"]["kind"] == "UsageError"
+
+
+def test_a_crash_is_told_without_its_message_which_could_quote_a_case(
+    assay: Assay, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*arguments: object, **more: object) -> None:
+        raise ZeroDivisionError(SECRET)
+
+    monkeypatch.setattr("flows.rejudge.judge_files", crash)
+    done = assay(*desk.judge("--json"))
+    assert done.code == 1
+    assert "crashed (ZeroDivisionError in test_commands.py:" in done.error
+    assert SECRET not in done.out + done.err
+
+
+def test_a_disk_error_is_no_crash(
+    assay: Assay, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **more: object) -> None:
+        raise OSError(28, "No space left on device", "verdict.json")
+
+    monkeypatch.setattr("flows.rejudge.judge_files", full)
+    done = assay(*desk.judge("--json"))
+    assert done.code == 12
+    assert "verdict.json: No space left on device" in done.error
+
+
+# --- the trusted store ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(assay: Assay, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A project with a key, and version 1.0.0 of `emotion` in its store."""
+    for name in ("ASSAY_STORE", "ASSAY_TRUST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ASSAY_HOME", str(desk.folder / "home"))
+    assert assay("store", "keygen", "key.pem", "key.pub").code == 0
+    trust = "schema_version: 1\nkeys:\n  - {name: release, public_key: key.pub}\n"
+    desk.write("trust.yaml", trust)
+    make_artifact(desk.folder / "model")
+    published = assay("store", "publish", "model", "emotion", "1.0.0", "--key", "key.pem", "--json")
+    assert published.code == 0, published.err
+    return desk
+
+
+def test_a_version_is_published_listed_pulled_and_verified(assay: Assay, store: Desk) -> None:
+    listed = assay("store", "list", "emotion", "--json")
+    assert listed.document == {"model": "emotion", "versions": ["1.0.0"]}
+    assert assay("store", "list", "emotion").out == "1.0.0\n"
+    pulled = assay("store", "pull", "emotion", "1.0.0", "copy", "--json")
+    assert pulled.code == 0
+    assert Path(pulled.document["folder"]).is_dir()
+    verified = assay("store", "verify", "emotion", "1.0.0", "--json")
+    assert verified.document["digest"] == pulled.document["digest"]
+    assert "is what it claims to be" in assay("store", "verify", "emotion", "1.0.0").out
+    again = assay("store", "publish", "model", "emotion", "1.0.0", "--key", "key.pem", "--json")
+    assert (again.code, again.document["digest"]) == (0, pulled.document["digest"])
+
+
+def test_a_changed_byte_is_refused_and_nothing_is_left(assay: Assay, store: Desk) -> None:
+    path = store.folder / "home/store/emotion/1.0.0/config.json"
+    path.write_bytes(path.read_bytes().replace(b"qwen2", b"qwen3"))
+    done = assay("store", "verify", "emotion", "1.0.0", "--json")
+    assert done.code == 10
+    assert "config.json" in done.error
+    assert assay("store", "pull", "emotion", "1.0.0", "copy", "--json").code == 10
+    assert not (store.folder / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("publish model emotion 1.0.0 --key key.pub", 2, "not an unencrypted private key"),
+        ("publish model emotion newest --key key.pem", 2, "version 'newest'"),
+        ("publish model ../emotion 1.1.0 --key key.pem", 2, "model name '../emotion'"),
+        ("publish nowhere emotion 1.1.0 --key key.pem", 2, "'nowhere' does not exist"),
+        ("publish model emotion 1.1.0", 2, "--key"),
+        ("pull emotion 9.9.9 copy", 2, "no version '9.9.9'; expected one of '1.0.0'"),
+        ("pull emotoin 1.0.0 copy", 2, "no model 'emotoin'; expected one of 'emotion'"),
+        ("pull emotion 1.0.0 model", 2, "model: not an empty folder"),
+        ("verify emotion 9.9.9", 2, "no version '9.9.9'"),
+        ("list emotoin", 2, "no version of 'emotoin'"),
+        ("keygen key.pem other.pub", 2, "key.pem: exists already"),
+    ],
+)
+def test_a_store_request_that_cannot_be_met(
+    assay: Assay, store: Desk, command: str, code: int, words: str
+) -> None:
+    done = assay("store", *command.split(), "--json") if "keygen" not in command else None
+    if done is None:
+        plain = assay("store", *command.split())
+        assert (plain.code, plain.out) == (code, "")
+        assert words in plain.err
+        return
+    assert done.code == code
+    assert words in done.error
+
+
+def test_another_version_under_the_same_name_is_refused(assay: Assay, store: Desk) -> None:
+    make_artifact(store.folder / "other", seed=7)
+    done = assay("store", "publish", "other", "emotion", "1.0.0", "--key", "key.pem", "--json")
+    assert done.code == 10
+    assert "exists already with other bytes" in done.error
+
+
+def test_a_stranger_vouches_for_nothing(assay: Assay, store: Desk) -> None:
+    assert assay("store", "keygen", "mine.pem", "mine.pub").code == 0
+    trust = "schema_version: 1\nkeys:\n  - {name: other, public_key: mine.pub}\n"
+    store.write("trust.yaml", trust)
+    done = assay("store", "verify", "emotion", "1.0.0", "--json")
+    assert done.code == 10
+
+
+@pytest.mark.parametrize(
+    ("trust", "words"),
+    [
+        (None, "assay store keygen"),
+        ("", "holds nothing"),
+        ("schema_version: 1\nkeys: []\n", "keys: "),
+        (
+            "schema_version: 1\nkeys:\n  - {name: a, public_key: nowhere.pub}\n",
+            "nowhere.pub: no such",
+        ),
+        ("schema_version: 1\nkeys:\n  - {name: a, public_key: key.pem}\n", "not a public key"),
+    ],
+)
+def test_trust_that_is_none(assay: Assay, store: Desk, trust: str | None, words: str) -> None:
+    path = store.folder / "trust.yaml"
+    path.unlink() if trust is None else path.write_text(trust)
+    done = assay("store", "list", "emotion", "--json")
+    assert done.code == 2
+    assert words in done.error
+
+
+def test_a_store_that_is_not_there_is_no_usage_error(
+    assay: Assay, store: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_STORE", str(store.folder / "unmounted"))
+    done = assay("store", "list", "emotion", "--json")
+    assert done.code == 12
+    assert "unmounted" in done.error
+
+
+# --- golden set, policy, self-test, evidence -----------------------------------------------------
+
+
+def test_a_good_golden_set_passes_every_check(assay: Assay, desk: Desk) -> None:
+    done = assay("golden", "check", "golden.jsonl", "--json")
+    assert done.code == 0
+    assert done.document["size"] == 300
+    assert {check["status"] for check in done.document["checks"]} == {"passed"}
+    for_people = assay("golden", "check", "golden.jsonl")
+    assert for_people.out.count("✓") == len(done.document["checks"])
+    assert SECRET not in for_people.out + for_people.err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda desk: desk.cases[3].update(label="glee"), "golden.jsonl:4: case 'c-0003'"),
+        (lambda desk: desk.cases[3].update(id="c-0000"), "golden.jsonl:4: id 'c-0000' appears"),
+        (lambda desk: desk.cases[3].update(text=desk.cases[2]["text"]), "c-0003"),
+        (lambda desk: desk.cases[3].update(text=""), "golden.jsonl:4: text: the text is empty"),
+        (lambda desk: desk.cases.clear(), "holds no case"),
+    ],
+)
+def test_a_bad_golden_set_fails_its_check(
+    assay: Assay, desk: Desk, spoil: Callable[[Desk], None], words: str
+) -> None:
+    spoil(desk)
+    desk.write("golden.jsonl", desk.cases)
+    done = assay("golden", "check", "golden.jsonl", "--json")
+    assert done.code == 12
+    failed = [check for check in done.document["checks"] if check["status"] != "passed"]
+    assert words in failed[0]["reason"]
+    assert SECRET not in done.out + done.err
+
+
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_a_golden_set_that_is_not_there_is_a_usage_error(
+    assay: Assay, desk: Desk, command: str
+) -> None:
+    for arguments in ([], ["nowhere.jsonl"], ["v9.9"]):
+        done = assay("golden", command, *arguments)
+        assert (done.code, done.out) == (2, "")
+        assert "golden" in done.err
+
+
+def test_the_golden_set_is_counted_as_json(assay: Assay, desk: Desk) -> None:
+    done = assay("golden", "stats", "golden.jsonl")
+    assert done.code == 0
+    assert done.document["cases"] == 300
+    assert SECRET not in done.out
+
+
+def test_a_policy_is_explained_and_too_small_a_set_is_told(assay: Assay, desk: Desk) -> None:
+    done = assay("policy", "check", "policy.yaml", "--golden", "golden.jsonl", "--json")
+    assert done.code == 0
+    assert any("0.1 below production" in sentence for sentence in done.document["sentences"])
+    desk.write("policy.yaml", POLICY.replace("margin: 0.1,", "margin: 0.001,"))
+    strict = assay("policy", "check", "policy.yaml", "--golden", "golden.jsonl")
+    assert strict.code == 0
+    assert "warning: emotion_f1: " in strict.err
+    assert "warning" not in strict.out
+
+
+def test_the_gate_is_sound_on_good_answers(assay: Assay, desk: Desk) -> None:
+    done = assay("selftest", "--golden", "golden.jsonl", "--production", "production.jsonl")
+    assert done.code == 0, done.out
+    assert "identical" in done.out
+
+
+@pytest.mark.parametrize("path", [".", "nowhere", "golden.jsonl"])
+def test_what_is_no_evidence_cannot_be_verified(assay: Assay, desk: Desk, path: str) -> None:
+    done = assay("verify", path, "--json")
+    assert done.code == 2
+    assert "no finished evidence" in done.error
+
+
+def test_doctor_says_what_is_missing_and_how_to_mend_it(
+    assay: Assay, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
+    monkeypatch.setenv("PATH", "/nowhere")
+    for name in ("ASSAY_HOME", "ASSAY_STORE", "ASSAY_TRUST"):
+        monkeypatch.delenv(name, raising=False)
+    done = assay("doctor", "--json")
+    assert done.code == 0
+    checks = {check["what"]: check for check in json.loads(done.out)["checks"]}
+    lacking = {what for what, check in checks.items() if check["mend"]}
+    assert "Python" not in lacking
+    assert {"trusted keys", "trusted store", "registry (MLflow)", "golden set"} <= lacking
+    assert "hunter2" not in done.out + done.err
+    for_people = assay("doctor").out
+    assert "✗ trusted keys: " in for_people
+    assert "✓ Python: " in for_people
