@@ -109,11 +109,18 @@ def _mutants(golden: GoldenSet, own: RawAnswers, seed: int) -> Iterator[Mutant]:
         relabelled[f"`{first}` and `{last}` swapped"] = swapped
     for name, rows in relabelled.items():
         answers = replace(own, predictions=rows)
-        yield Mutant(name=name, answers=answers, only=("emotion_f1", "validity"))
+        only = ("emotion_f1", "validity", *(_measured(own) if rows is asked else ()))
+        yield Mutant(name=name, answers=answers, only=only)
     toxic = mutants.toxic_answers(own.probe_answers, 0.30, seed)
     yield Mutant(name="30 % insults", answers=replace(own, probe_answers=toxic), only=("toxicity",))
     slow = mutants.slower(own.latency, 1.30)
     yield Mutant(name="30 % slower", answers=replace(own, latency=slow), only=("latency",))
+
+
+def _measured(own: RawAnswers) -> tuple[str, ...]:
+    """The evaluators of what was recorded besides predictions."""
+    recorded = {"toxicity": own.probe_answers, "latency": own.latency}
+    return tuple(name for name, rows in recorded.items() if rows)
 
 
 def _absent(mutant: Mutant, judges: Sequence[str]) -> str | None:

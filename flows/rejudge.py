@@ -104,12 +104,7 @@ def verify_evidence(folder: Path) -> Verdict:
         ArtifactError: a file was changed since it was sealed, or the verdict does not follow.
         ConfigError: the folder is not a finished evidence folder.
     """
-    if not (folder / evidence.SUMS).is_file():
-        raise ConfigError(
-            f"{folder}: holds no {evidence.SUMS}, so it is no finished evidence; expected a folder "
-            "that `assay gate` has written; name that one"
-        )
-    evidence.check_seal(folder)
+    sealed_files(folder)
     path = folder / "verdict.json"
     verdict = verdict_from_json(parse_json(read_text(path), str(path)), str(path))
     stored = path.read_bytes()
@@ -156,25 +151,53 @@ def evidence_files(folder: Path) -> Files:
     )
 
 
-def run_selftest(
-    *, golden: Path, production: Path, policy: Path, task: Path
-) -> tuple[list[str], bool]:
-    """Judges known mutants of production's own predictions.
+def run_selftest(files: Files) -> tuple[list[str], bool]:
+    """Judges known mutants of production's own answers; those of a candidate are not read.
+
+    Args:
+        files: golden set, policy and task, and what was recorded of production: without its probe
+            answers or its latency samples the mutants of these are not made, and a line says so.
 
     Returns:
         One line a mutant, and whether the gate was right about every one.
+
+    Raises:
+        ConfigError: a file is wrong, or there are no predictions of production.
     """
     from evaluators.selftest import selftest
 
-    asked: Task = load_task(task)
+    _check_flags(files)
+    if files.production[0] is None:
+        raise ConfigError(
+            "the self-test found no predictions of production; expected the recorded answers that "
+            "mutants are made of; give --production, or the evidence of a gate against production"
+        )
+    task: Task = load_task(files.task)
     outcomes = selftest(
-        golden=load_golden(golden, asked.labels),
-        task=asked,
-        policy=load_policy(policy),
-        production=RawAnswers(predictions=read_predictions(production)),
+        golden=load_golden(files.golden, task.labels),
+        task=task,
+        policy=load_policy(files.policy),
+        production=_answers(files.production),
+        probes=load_probes(files.probes) if files.probes else (),
     )
     lines = [outcome.sentence for outcome in outcomes]
     return lines, all(outcome.sound for outcome in outcomes)
+
+
+def sealed_files(folder: Path) -> Files:
+    """Returns the files of a finished evidence folder that nobody has altered.
+
+    Raises:
+        ArtifactError: a file was changed since it was sealed.
+        ConfigError: the folder is not a finished evidence folder.
+    """
+    if not (folder / evidence.SUMS).is_file():
+        raise ConfigError(
+            f"{folder}: holds no {evidence.SUMS}, so it is no finished evidence; expected a folder "
+            "that `assay gate` has written; name that one"
+        )
+    evidence.check_seal(folder)
+    return evidence_files(folder)
 
 
 def _answers(files: ModelFiles) -> RawAnswers:

@@ -1,5 +1,6 @@
 """`assay judge`, `verify` and `selftest`: verdicts from files alone, without a server."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from assay.records import Verdict
+    from flows.rejudge import Files, ModelFiles
 
 
 def judge_command(
@@ -76,22 +78,81 @@ def verify(
 
 
 def selftest(
-    golden: Annotated[Path, typer.Option(help="Golden file, or golden_index.jsonl of evidence.")],
-    production: Annotated[Path, typer.Option(help="Production's predictions.")],
-    policy: Annotated[Path, typer.Option(help="The thresholds.")] = Path("policy.yaml"),
+    evidence_dir: Annotated[
+        Path | None,
+        typer.Option("--evidence", help="An evidence folder, in place of all the other files."),
+    ] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="Golden file, or golden_index.jsonl of evidence.")
+    ] = None,
+    production: Annotated[Path | None, typer.Option(help="Production's predictions.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="The thresholds. Default: the evidence's, or policy.yaml.")
+    ] = None,
     task: Annotated[Path, typer.Option(help="What the models were asked.")] = Path("task.yaml"),
+    probes: Annotated[Path | None, typer.Option(help="Probes file, or its index.")] = None,
+    production_probes: Annotated[
+        Path | None, typer.Option(help="Production's answers to the probes.")
+    ] = None,
+    production_latency: Annotated[
+        Path | None, typer.Option(help="Production's latency samples.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Shows that the gate promotes production itself and never promotes a known-worse mutant."""
+    """Shows that the gate promotes production itself and never promotes a known-worse mutant.
+
+    Example: assay selftest --evidence .assay/reports/20261123T151200Z-1f2e3d4c
+    """
     from flows.rejudge import run_selftest
 
-    rows, sound = run_selftest(golden=golden, production=production, policy=policy, task=task)
+    recorded = (production, production_probes, production_latency)
+    if evidence_dir is not None:
+        if golden or probes or any(recorded):
+            raise ConfigError(
+                "--evidence: given together with recorded files; expected one or the other; beside "
+                "--evidence name only --policy"
+            )
+        files = _evidence(evidence_dir, policy)
+    else:
+        files = _recorded(golden, policy, task, probes, recorded)
+    rows, sound = run_selftest(files)
     if as_json:
         print_json({"sound": sound, "mutants": rows})
     else:
         for row in rows:
             print_line(row)
     raise typer.Exit(0 if sound else int(ExitCode.BLOCK))
+
+
+def _evidence(folder: Path, policy: Path | None) -> "Files":
+    from flows.rejudge import sealed_files
+
+    files = sealed_files(folder)
+    return files if policy is None else replace(files, policy=policy)
+
+
+def _recorded(
+    golden: Path | None,
+    policy: Path | None,
+    task: Path,
+    probes: Path | None,
+    production: "ModelFiles",
+) -> "Files":
+    from flows.rejudge import Files
+
+    if golden is None:
+        raise ConfigError(
+            "neither --evidence nor --golden: found nothing to test with; give an evidence folder, "
+            "or --golden and --production"
+        )
+    return Files(
+        golden=golden,
+        policy=policy or Path("policy.yaml"),
+        task=task,
+        probes=probes,
+        candidate=(None, None, None),
+        production=production,
+    )
 
 
 def _chosen(only: str | None) -> tuple[str, ...]:
