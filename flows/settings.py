@@ -58,12 +58,12 @@ class Settings:
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Reads the settings from environment variables (the process's own if None)."""
     env = os.environ if environment is None else environment
-    home = Path(env.get("ASSAY_HOME", ".assay")).absolute()
+    home = Path(env.get("ASSAY_HOME") or ".assay").absolute()
     store = env.get("ASSAY_STORE") or str(home / "store")
     return Settings(
         home=home,
         store=store if "://" in store else str(Path(store).absolute()),
-        trust=Path(env.get("ASSAY_TRUST", "trust.yaml")).absolute(),
+        trust=Path(env.get("ASSAY_TRUST") or "trust.yaml").absolute(),
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         who=env.get("ASSAY_WHO") or _login(),
     )
