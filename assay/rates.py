@@ -2,7 +2,7 @@
 
 Decides what a count of flagged answers out of n says about the rate behind it: Clopper–Pearson
 bounds (Biometrika 1934), the exact paired test (McNemar's, conditional on the discordant cases),
-Tango's score interval for the paired difference (Statistics in Medicine 1998). What rate is
+Tango's score test and interval of the paired difference (Statistics in Medicine 1998). What rate is
 acceptable is the evaluator's and the policy's.
 """
 
@@ -129,6 +129,15 @@ def paired_difference_bounds(pairs: PairedRates, *, alpha: float) -> tuple[float
     upper = _tango_upper(pairs.candidate_only, pairs.production_only, pairs.n, z)
     lower = -_tango_upper(pairs.production_only, pairs.candidate_only, pairs.n, z)
     return lower, upper
+
+
+def within_margin_p(pairs: PairedRates, margin: float) -> float:
+    """p-value of H0: the candidate's rate exceeds production's by `margin` or more.
+
+    Tango's score test; it is at most alpha exactly where the upper bound is at most `margin`.
+    """
+    score = _tango_score(pairs.candidate_only, pairs.production_only, pairs.n, margin)
+    return float(special.ndtr(score))
 
 
 def _tango_upper(more: int, fewer: int, n: int, z: float) -> float:

@@ -89,6 +89,7 @@ _NAMES: Mapping[str, str] = {
 
 HEADINGS: Mapping[tuple[str, str], str] = {
     ("limit", "ms"): "Objectives",
+    ("non_inferiority", "1"): "Parts of the set that decide, compared with production",
 }
 """Headings of a kind where its unit says it better."""
 

@@ -4,7 +4,8 @@ Decides, for every class and the macro, whether the candidate is shown to be no 
 production by the policy's margin (tilted non-inferiority test), shown to be worse (approximate
 randomisation over all classes, and a drop at or beyond the margin), or neither; and whether each
 F1 clears its absolute floor. Only the policy's stratum drives this. Slices and languages are
-explored and reported, and never decide. What the findings add up to is left to `assay.verdict`.
+explored and reported; only those that the policy names decide. What the findings add up to is left
+to `assay.verdict`.
 """
 
 from collections.abc import Mapping
@@ -21,8 +22,9 @@ from evaluators.base import Evaluation, Evaluator, Inputs, Rules
 from evaluators.f1_cells import answered_cases, cells_of, metrics_of
 from evaluators.f1_findings import F1Rules, comparisons
 from evaluators.f1_floors import floor_findings
+from evaluators.f1_named_slices import check_names, named_findings
 from evaluators.f1_power import F1Margins, shortages
-from evaluators.f1_slices import explore
+from evaluators.f1_slices import explore, slices_of
 from evaluators.f1_tables import tables_of
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -42,6 +44,8 @@ class EmotionF1(Evaluator):
         macro_floor: absolute floor of macro-F1; 0 asks nothing.
         minimum_support: golden cases a class needs before it may pass.
         advisory: classes that are reported and do not decide.
+        slices: slice (`lang_vi`, `source_forum`, `slice_sarcasm`) → how far below production its
+            accuracy may lie; a slice that is named here decides, all others only inform.
         false_discovery_rate: of the explored slices (Benjamini–Hochberg).
     """
 
@@ -57,10 +61,12 @@ class EmotionF1(Evaluator):
     macro_floor: Fraction = 0.0
     minimum_support: Annotated[int, Field(ge=1)] = 50
     advisory: tuple[str, ...] = ()
+    slices: Mapping[str, Margin] = field(default_factory=dict)
     false_discovery_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.10
 
     def check(self, task: Task) -> None:
-        """Refuses margins, floors and advisory classes of labels the task does not have."""
+        """Refuses names of classes that the task does not have, and of slices that cannot be."""
+        check_names(self.slices)
         named = {"margins": self.margins, "floors": self.floors, "advisory": self.advisory}
         for option, classes in named.items():
             for label in classes:
@@ -85,17 +91,22 @@ class EmotionF1(Evaluator):
                 f"class and {self.macro_floor:g} in the mean"
             )
         sentences += [f"for `{k}` the floor is {floor:g}" for k, floor in self.floors.items()]
+        sentences += [
+            f"on {name} its accuracy must be shown to lie less than {margin:g} below production's"
+            for name, margin in self.slices.items()
+        ]
         if self.advisory:
             sentences.append(f"{', '.join(self.advisory)}: reported, without deciding")
         return tuple(sentences)
 
     def warnings(self, golden: GoldenSet, rules: Rules) -> tuple[str, ...]:
-        """Says which classes are too small for their margin."""
+        """Says which classes and named slices are too small for their margin."""
         margins = F1Margins(
             margin=self.margin,
             margins=self.margins,
             minimum_support=self.minimum_support,
             advisory=self.advisory,
+            slices=self.slices,
         )
         return shortages(margins, golden, rules)
 
@@ -106,12 +117,14 @@ class EmotionF1(Evaluator):
             TooFewCasesError: no case of the deciding stratum was answered.
         """
         cells, rules = cells_of(self._core(inputs), inputs), self._rules(inputs)
+        slices = slices_of(answered_cases(inputs), inputs.rules.stratum, self.slices)
         explored = explore(
-            answered_cases(inputs), inputs, self.name, rate=self.false_discovery_rate
+            slices, inputs, self.name, rate=self.false_discovery_rate, named=self.slices
         )
         return Evaluation(
             findings=(
                 *comparisons(cells, rules),
+                *named_findings(slices, self.slices, inputs, rules),
                 *floor_findings(cells, rules),
                 *sorted(explored.findings, key=lambda finding: (finding.p, finding.metric)),
             ),
@@ -132,7 +145,7 @@ class EmotionF1(Evaluator):
         Raises:
             TooFewCasesError: no case of the deciding stratum was answered.
         """
-        rules = replace(self._rules(inputs), baseline=baseline)
+        rules = replace(self._rules(inputs), baseline=baseline, slices=0)
         return tuple(comparisons(cells_of(self._core(inputs), inputs), rules))
 
     def _core(self, inputs: Inputs) -> list[GoldenCase]:
@@ -158,4 +171,5 @@ class EmotionF1(Evaluator):
             advisory=frozenset(self.advisory),
             paired=inputs.production is not None,
             rules=inputs.rules,
+            slices=len(self.slices),
         )

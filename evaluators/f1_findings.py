@@ -30,7 +30,8 @@ PASSED, FAILED, UNDECIDED = FindingStatus.PASSED, FindingStatus.FAILED, FindingS
 class F1Rules:
     """The evaluator's options, resolved for each label.
 
-    `paired` says that there is a model to compare with, `baseline` what to call it.
+    `paired` says that there is a model to compare with, `baseline` what to call it; `slices` is the
+    number of slices that decide.
     """
 
     evaluator: str
@@ -44,11 +45,13 @@ class F1Rules:
     paired: bool
     rules: Rules
     baseline: str = "production"
+    slices: int = 0
 
     @property
     def power(self) -> float:
         """Power at which each gating comparison is planned, so that all pass together."""
-        return power_each(1 + sum(label not in self.advisory for label in self.labels))
+        classes = sum(label not in self.advisory for label in self.labels)
+        return power_each(1 + classes + self.slices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

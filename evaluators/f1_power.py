@@ -7,11 +7,12 @@ answers (the same model quantised again) and one that was trained anew.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assay.golden_set import GoldenSet
 from assay.power import cases_needed, detectable_difference, planning_variance, power_each
 from evaluators.base import Rules
+from evaluators.f1_slices import slices_of
 
 REQUANTISED, RETRAINED = 0.05, 0.20
 """Share of a class's cases on which exactly one of two models is right: little, and much."""
@@ -27,13 +28,14 @@ class F1Margins:
     margins: Mapping[str, float]
     minimum_support: int
     advisory: tuple[str, ...]
+    slices: Mapping[str, float] = field(default_factory=dict)
 
 
 def shortages(margins: F1Margins, golden: GoldenSet, rules: Rules) -> tuple[str, ...]:
-    """Returns a sentence for each class that can never pass, or that will seldom pass."""
+    """Returns a sentence for each class or named slice that can never, or will seldom, pass."""
     support = Counter(case.label for case in golden.cases if case.stratum == rules.stratum)
     gating = [label for label in sorted(support) if label not in margins.advisory]
-    power = power_each(1 + len(gating))
+    power = power_each(1 + len(gating) + len(margins.slices))
     sentences = []
     for label in gating:
         cases, margin = support[label], margins.margins.get(label, margins.margin)
@@ -44,6 +46,14 @@ def shortages(margins: F1Margins, golden: GoldenSet, rules: Rules) -> tuple[str,
             )
             continue
         sentences += _seldom(label, cases, margin, rules.alpha, power)
+    sizes = slices_of(golden.cases, rules.stratum, margins.slices)
+    for name in margins.slices:
+        cases = len(sizes.get(name, ()))
+        if cases < margins.minimum_support:
+            sentences.append(
+                f"the slice {name} has {cases} cases and can never pass: it needs "
+                f"{margins.minimum_support}, or must not be named in the policy"
+            )
     return tuple(sentences)
 
 

@@ -2,11 +2,11 @@
 
 Decides what the reader learns about parts of the golden set. Slices are explored, not gated:
 accuracy of both models on the same cases by McNemar's exact test, at a controlled false discovery
-rate over all slices. They never block.
+rate over all slices. They never block, save those that the policy names (`f1_named_slices`).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,17 +30,23 @@ class Explored:
 
 
 def explore(
-    cases: Sequence[GoldenCase], inputs: Inputs, evaluator: str, *, rate: float
+    slices: Mapping[str, Sequence[GoldenCase]],
+    inputs: Inputs,
+    evaluator: str,
+    *,
+    rate: float,
+    named: Collection[str] = (),
 ) -> Explored:
     """Explores every slice of the answered cases.
 
     Args:
-        cases: answered cases of all strata; slices are of the deciding stratum.
+        slices: from `slices_of`.
         inputs: both models' answers.
         evaluator: metric prefix.
-        rate: false discovery rate over all slices.
+        rate: false discovery rate over the explored slices.
+        named: slices that decide, and so are reported here without being explored.
     """
-    parts = {name: cells_of(members, inputs) for name, members in _slices(cases, inputs).items()}
+    parts = {name: cells_of(members, inputs) for name, members in slices.items()}
     metrics = {
         role: {
             f"{name}/{key}": value
@@ -50,34 +56,40 @@ def explore(
         for role in inputs.answers()
     }
     paired = inputs.production is not None
-    p_values = [_p(cells) if paired else 1.0 for cells in parts.values()]
-    adjusted = benjamini_hochberg(np.array(p_values))
-    findings = [
-        _finding(evaluator, name, cells, float(p), rate)
-        for (name, cells), p in zip(parts.items(), adjusted, strict=True)
-        if paired
-    ]
+    open_to_find = {k: cells for k, cells in parts.items() if paired and k not in named}
+    adjusted = benjamini_hochberg(np.array([_p(cells) for cells in open_to_find.values()]))
+    adjusted_p = {name: float(p) for name, p in zip(open_to_find, adjusted, strict=True)}
+    findings = [_finding(evaluator, k, parts[k], p, rate) for k, p in adjusted_p.items()]
     rows = [
-        {"slice": name, "n": cells.n, "adjusted_p": float(p) if paired else None}
+        {"slice": name, "n": cells.n, "adjusted_p": adjusted_p.get(name)}
         | {role.value: _scores(cells, role) for role in inputs.answers()}
-        for (name, cells), p in zip(parts.items(), adjusted, strict=True)
+        for name, cells in parts.items()
     ]
     return Explored(findings=tuple(findings), metrics=metrics, rows=tuple(rows))
 
 
-def _slices(cases: Sequence[GoldenCase], inputs: Inputs) -> dict[str, list[GoldenCase]]:
+def slices_of(
+    cases: Sequence[GoldenCase], stratum: str, named: Collection[str] = ()
+) -> dict[str, list[GoldenCase]]:
+    """Returns name → cases of every slice of the deciding stratum, and of every other stratum.
+
+    Args:
+        cases: of all strata.
+        stratum: the one that decides.
+        named: slices to return even where they hold every case.
+    """
     found: dict[str, list[GoldenCase]] = {}
     for case in cases:
-        if case.stratum == inputs.rules.stratum:
+        if case.stratum == stratum:
             names = [f"lang_{case.lang}", f"source_{case.source}"]
             names += [f"slice_{name}" for name in case.slices]
         else:
             names = [f"stratum_{case.stratum}"]
         for name in dict.fromkeys(re.sub(r"[^\w.-]+", "_", name) for name in names):
             found.setdefault(name, []).append(case)
-    core = sum(case.stratum == inputs.rules.stratum for case in cases)
+    core = sum(case.stratum == stratum for case in cases)
     # A slice that holds every case is the whole again.
-    return {name: found[name] for name in sorted(found) if len(found[name]) != core}
+    return {k: found[k] for k in sorted(found) if len(found[k]) != core or k in named}
 
 
 def _scores(cells: Cells, role: Role) -> dict[str, float]:
@@ -85,7 +97,7 @@ def _scores(cells: Cells, role: Role) -> dict[str, float]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _discordant(cells: Cells) -> tuple[int, int]:
+def discordant(cells: Cells) -> tuple[int, int]:
     """Cases that only the candidate, and only production, got right."""
     size = len(cells.labels)
     right = np.arange(size)
@@ -96,12 +108,12 @@ def _discordant(cells: Cells) -> tuple[int, int]:
 
 
 def _p(cells: Cells) -> float:
-    return exact_mcnemar(*_discordant(cells))
+    return exact_mcnemar(*discordant(cells))
 
 
 def _finding(evaluator: str, name: str, cells: Cells, p: float, rate: float) -> Finding:
     candidate, production = cells.accuracy("candidate"), cells.accuracy("production")
-    gained, lost = _discordant(cells)
+    gained, lost = discordant(cells)
     difference = (gained - lost) / cells.n
     status, outcome = FindingStatus.UNDECIDED, "not shown to differ"
     if p <= rate:
