@@ -44,4 +44,5 @@ def _row(finding: Finding) -> str:
     numbers = (finding.candidate, finding.production, finding.bound, finding.margin)
     shown = " | ".join("–" if number is None else f"{number:.4g}" for number in numbers)
     support = "–" if finding.n is None else str(finding.n)
-    return f"| {SIGNS[finding.status]} | `{finding.metric}` | {shown} | {support} |"
+    metric = finding.metric.replace("|", "\\|")  # a class may be named so, and ends no cell
+    return f"| {SIGNS[finding.status]} | `{metric}` | {shown} | {support} |"
