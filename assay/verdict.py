@@ -29,6 +29,7 @@ from assay.records import (
     Verdict,
     VerdictKind,
 )
+from assay.wording import are, counted
 
 DECIMALS = 6
 """Numbers in a written verdict are rounded to this many decimals; decisions use the exact ones.
@@ -73,23 +74,28 @@ def summarise(
     """Returns the verdict in a sentence or two."""
     candidate = _name(context.candidate, "the candidate")
     production = _name(context.production, "production")
+    first = context.production is None and all(f.production is None for f in findings)
     gating = [finding for finding in findings if finding.gating]
-    failed = [f for f in gating if f.status is FindingStatus.FAILED]
-    undecided = [f for f in gating if f.status is FindingStatus.UNDECIDED]
+    failed = _leading(gating, FindingStatus.FAILED)
+    undecided = _leading(gating, FindingStatus.UNDECIDED)
     if kind is VerdictKind.INVALID:
         reasons = [_sentence(problem.reason) for problem in problems] or [_first_self_test(gating)]
         text = f"The gate could not judge {candidate}: {' '.join(reasons)}"
     elif kind is VerdictKind.BLOCK:
-        text = f"{_capital(candidate)} must not replace {production}: {failed[0].reason}"
-        text += _others(failed[1:], "also failed")
+        what = "be released" if first else f"replace {production}"
+        text = f"{_capital(candidate)} must not {what}: {failed[0].reason}"
+        others = _others(failed)
+        text += f" ({', '.join(others)} also failed.)" if others else ""
     elif kind is VerdictKind.INCONCLUSIVE:
-        text = f"It is not shown that {candidate} is as good as {production}: "
+        what = "may be the first release" if first else f"is as good as {production}"
+        text = f"It is not shown that {candidate} {what}: "
         text += undecided[0].reason if undecided else "no check was made."
-        text += _others(undecided[1:], "are undecided too")
-    elif context.production is None and all(f.production is None for f in findings):
-        text = f"{_capital(candidate)} may be the first release: all {len(gating)} checks passed."
+        others = _others(undecided)
+        text += f" ({', '.join(others)} {are(len(others))} undecided too.)" if others else ""
+    elif first:
+        text = f"{_capital(candidate)} may be the first release: {_all(gating)} passed."
     else:
-        text = f"{_capital(candidate)} may replace {production}: all {len(gating)} checks passed."
+        text = f"{_capital(candidate)} may replace {production}: {_all(gating)} passed."
     if only:
         text += f" Only {', '.join(only)} was judged, so this verdict may not move an alias."
     return text
@@ -108,10 +114,10 @@ def next_steps(
         steps += [problem.action[:1].upper() + problem.action[1:] for problem in problems]
         steps.append("Run the gate again: an invalid run may be repeated with nothing changed.")
     if kind is VerdictKind.BLOCK:
-        failed = [f for f in gating if f.status is FindingStatus.FAILED]
+        failed = _leading(gating, FindingStatus.FAILED)
         steps += [f"Mend {_subject(f)}, and publish the model as a new version." for f in failed]
     if kind is VerdictKind.INCONCLUSIVE:
-        undecided = [f for f in gating if f.status is FindingStatus.UNDECIDED]
+        undecided = _leading(gating, FindingStatus.UNDECIDED)
         steps += [_settle(finding) for finding in undecided]
         steps.append(
             "Running the same gate again gives the same answer: add cases in a new golden version, "
@@ -124,29 +130,58 @@ def next_steps(
     return tuple(dict.fromkeys(steps))
 
 
+def _leading(gating: Sequence[Finding], status: FindingStatus) -> list[Finding]:
+    """Findings of a status: classes first, the largest loss first, then the others as they came."""
+
+    def place(finding: Finding) -> tuple[bool, float]:
+        lost = 0.0 if finding.label is None else finding.difference or 0.0
+        return finding.label is None, lost
+
+    return sorted((finding for finding in gating if finding.status is status), key=place)
+
+
 def _settle(finding: Finding) -> str:
     if finding.needed is None:
         return f"Settle {_subject(finding)}: {finding.reason}"
+    of, it = "", _subject(finding)
+    if finding.label:
+        of = f" of `{finding.label}`"
+        it = "it" if it == f"`{finding.label}`" else it
+    elif finding.slice:
+        of, it = f" of the slice {finding.slice}", "it"
+    against = ""
+    if finding.margin is not None:
+        against = f" {_LIMITS.get(finding.kind, 'against its limit')} {finding.margin:g}"
     noun = "case" if finding.needed == 1 else "cases"
-    what = f"{noun} of `{finding.label}`" if finding.label else noun
-    against = f" at the margin {finding.margin:g}" if finding.margin is not None else ""
-    if finding.kind != "non_inferiority":
-        against = f" against its limit {finding.margin:g}" if finding.margin is not None else ""
-    return f"{finding.needed} more {what} would settle {_subject(finding)}{against}."
+    return f"{finding.needed} more {noun}{of} would settle {it}{against}."
+
+
+_LIMITS = {
+    "non_inferiority": "at the margin",
+    "rate": "at the margin",
+    "floor": "against its floor",
+}
+"""Kind of finding → what its margin is."""
 
 
 def _subject(finding: Finding) -> str:
-    if finding.label:
-        return f"`{finding.label}` ({finding.metric})"
-    return f"{finding.metric}" + (f" on {finding.slice}" if finding.slice else "")
+    """The class or the slice, and the metric where that alone would not say it."""
+    if finding.slice:
+        return f"the slice {finding.slice}"
+    if finding.label and finding.metric == f"{finding.evaluator}/{finding.label}":
+        return f"`{finding.label}`"
+    return f"`{finding.label}` ({finding.metric})" if finding.label else f"`{finding.metric}`"
 
 
-def _others(findings: Sequence[Finding], verb: str) -> str:
-    if not findings:
-        return ""
-    names = list(dict.fromkeys(f"`{finding.metric}`" for finding in findings))
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f" ({shown} {verb}.)"
+def _others(findings: Sequence[Finding]) -> list[str]:
+    """Metrics of all but the first finding, at most five by name."""
+    names = list(dict.fromkeys(f"`{f.metric}`" for f in findings if f.metric != findings[0].metric))
+    more = len(names) - 5
+    return [*names[:4], f"{names[4]} and {more} more"] if more > 0 else names
+
+
+def _all(gating: Sequence[Finding]) -> str:
+    return "the one check" if len(gating) == 1 else f"all {counted(len(gating), 'check')}"
 
 
 def _sentence(text: str) -> str:
