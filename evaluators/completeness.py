@@ -25,6 +25,7 @@ from assay.records import (
     Role,
 )
 from assay.task import Task
+from assay.wording import are, counted
 from evaluators.base import ModelAnswers
 
 _SHOWN = 3
@@ -125,23 +126,27 @@ def _coverage(
     problems = []
     missing = sorted(case_id for case_id in asked if case_id not in counts)
     if missing:
-        what = f"{len(missing)} of {len(asked)} questions have no answer ({_some(missing)})"
+        what = (
+            f"{len(missing)} of {counted(len(asked), 'question')} {_has(len(missing))} no answer "
+            f"({_some(missing)})"
+        )
         problems.append(_problem(where, what, _AGAIN))
     unknown = sorted(case_id for case_id in counts if case_id not in asked)
     if unknown:
-        what = f"{len(unknown)} answers are for unknown cases ({_some(unknown)})"
+        what = f"{_answers(len(unknown))} for unknown cases ({_some(unknown)})"
         action = "judge with the golden set and probes that were asked."
         problems.append(_problem(where, what, action))
     twice = sorted(case_id for case_id, count in counts.items() if count > 1)
     if twice:
-        what = f"{len(twice)} cases are answered more than once ({_some(twice)})"
+        cases = f"{counted(len(twice), 'case')} {are(len(twice))}"
+        what = f"{cases} answered more than once ({_some(twice)})"
         problems.append(_problem(where, what, "keep one answer a case."))
     failed = [p for p in predictions if p.status is AnswerStatus.ERROR]
     if len(failed) > tolerated * len(asked):
         kinds = Counter(p.error_kind for p in failed if p.error_kind).most_common(_SHOWN)
         why = "".join(f"; {kind} × {count}" for kind, count in kinds)
         what = (
-            f"{len(failed)} of {len(asked)} questions ended in an error "
+            f"{len(failed)} of {counted(len(asked), 'question')} ended in an error "
             f"({_some(sorted(p.case_id for p in failed))}{why}), more than the {tolerated:g} the "
             "policy tolerates"
         )
@@ -155,10 +160,18 @@ def _labels(where: str, predictions: Sequence[Prediction], task: Task) -> list[P
     if not odd:
         return []
     what = (
-        f"{len(odd)} answers are marked ok with a label the task does not have "
+        f"{_answers(len(odd))} marked ok with a label the task does not have "
         f"({_some(sorted({repr(p.label) for p in odd}))}, case {odd[0].case_id!r})"
     )
     return [_problem(where, what, "judge with the task.yaml the model was asked with.")]
+
+
+def _answers(count: int) -> str:
+    return f"{counted(count, 'answer')} {are(count)}"
+
+
+def _has(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _some(names: Sequence[str]) -> str:

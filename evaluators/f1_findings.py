@@ -21,6 +21,7 @@ from assay.randomisation import MACRO, worse_p_values
 from assay.records import Finding, FindingStatus
 from assay.seeds import stream
 from assay.tilting import Resampling
+from assay.wording import are, counted
 from evaluators.base import Rules
 
 PASSED, FAILED, UNDECIDED = FindingStatus.PASSED, FindingStatus.FAILED, FindingStatus.UNDECIDED
@@ -201,7 +202,8 @@ def _sentence(found: Compared, status: FindingStatus, rules: F1Rules) -> str:
     if status is PASSED:
         return f"{start}; {bound} is above the margin {-found.margin:g}."
     if found.n < found.minimum:
-        return f"{start}; {found.n} golden cases are fewer than the {found.minimum} it needs."
+        few = f"{counted(found.n, 'golden case')} {are(found.n)} fewer"
+        return f"{start}; {few} than the {found.minimum} it needs."
     if result.p <= rules.rules.alpha:
         return (
             f"{start}; {rules.baseline} is not above the margin {found.margin:g}, so the "
@@ -211,7 +213,8 @@ def _sentence(found: Compared, status: FindingStatus, rules: F1Rules) -> str:
         found.variance, found.n, alpha=rules.rules.alpha, power=rules.power
     )
     return (
-        f"{start}; {bound} does not clear the margin {-found.margin:g}: {found.n} cases with this "
+        f"{start}; {bound} does not clear the margin {-found.margin:g}: "
+        f"{counted(found.n, 'case')} with this "
         f"much disagreement can only show equal models to be within {smallest:.3f}."
     )
 

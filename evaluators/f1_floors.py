@@ -12,6 +12,7 @@ from assay.noninferiority import confidence_bounds, macro_level_resampling
 from assay.randomisation import MACRO
 from assay.records import Finding
 from assay.seeds import stream
+from assay.wording import counted
 from evaluators.f1_findings import FAILED, PASSED, UNDECIDED, F1Rules
 
 
@@ -71,7 +72,9 @@ def _judged(rules: F1Rules, label: str | None, floor: float, found: Estimate, n:
         status, relation = PASSED, f"and its lower bound {found.lower:.3f} clear"
     elif few:
         status = UNDECIDED
-        relation = f"rests on {n} golden cases, fewer than {rules.minimum_support}, against"
+        relation = (
+            f"rests on {counted(n, 'golden case')}, fewer than {rules.minimum_support}, against"
+        )
     else:
         status = UNDECIDED
         relation = f"(between {found.lower:.3f} and {found.upper:.3f}) may lie on either side of"

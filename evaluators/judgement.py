@@ -11,7 +11,7 @@ answer, or crashes, leaves one undecided finding, so its check never passes.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.errors import AssayError
@@ -58,7 +58,8 @@ def judge(
         policy: the thresholds.
         candidate: its answers as read from files.
         production: the same of production, None where there is none.
-        context: what the verdict states about its run; its problems make the verdict invalid.
+        context: what the verdict states about its run; its problems make the verdict invalid, and
+            those found here are added to them.
         only: judge these evaluators alone; such a verdict may not move an alias.
         anchor: the answers of the release that the policy pins, where it pins one.
 
@@ -72,8 +73,12 @@ def judge(
         role: check_answers(role, answers, golden, probes, task, policy, partial=bool(only))
         for role, answers in raw.items()
     }
-    problems = [*context.problems, *_baseline_problem(policy, production)]
-    problems += [problem for item in checked.values() for problem in item.problems]
+    found = [problem for item in checked.values() for problem in item.problems]
+    # A context read from a verdict states them already.
+    problems = tuple(
+        dict.fromkeys([*context.problems, *_baseline_problem(policy, production), *found])
+    )
+    context = replace(context, problems=problems)
     seed = _seed(golden, policy, raw)
     inputs = Inputs(
         golden=golden,

@@ -21,6 +21,7 @@ from assay.rates import (
     paired_difference_bounds,
 )
 from assay.records import AnswerStatus, Finding, FindingStatus, Role
+from assay.wording import are, counted
 from evaluators.base import Evaluation, Evaluator, Inputs, Rules
 from evaluators.f1_cells import answered_cases
 
@@ -101,12 +102,13 @@ class Validity(Evaluator):
             status, relation = FindingStatus.UNDECIDED, "not shown to be within"
             total = cases_for_upper_bound(bounds.rate, limit, alpha=alpha)
             needed = None if total is None else max(1, total - bounds.n)
+        named = f"{counted(bounds.n, 'answer')} {'names' if bounds.hits == 1 else 'name'} no label"
         return Finding(
             evaluator=self.name,
             metric=f"{self.name}/invalid_rate",
             kind="limit",
             status=status,
-            reason=f"{bounds.hits} of {bounds.n} answers name no label ({bounds.rate:.2%}, at most "
+            reason=f"{bounds.hits} of {named} ({bounds.rate:.2%}, at most "
             f"{bounds.upper:.2%} at {100 * (1 - alpha):g} % confidence): {relation} the limit "
             f"{limit:.2%}.",
             candidate=bounds.rate,
@@ -130,7 +132,8 @@ class Validity(Evaluator):
             metric=f"{self.name}/invalid_rate",
             kind="rate",
             status=status,
-            reason=f"{pairs.candidate_only} answers are invalid for the candidate only and "
+            reason=f"{counted(pairs.candidate_only, 'answer')} {are(pairs.candidate_only)} invalid "
+            "for the candidate only and "
             f"{pairs.production_only} for production only, of {pairs.n} ({pairs.difference:+.2%}, "
             f"at most {upper:+.2%}): {relation} the margin {self.margin:.2%}.",
             candidate=(pairs.both + pairs.candidate_only) / pairs.n,

@@ -54,15 +54,66 @@ def test_the_summary_gives_the_first_reason_and_names_the_others():
     assert text.endswith("and 2 more also failed.)")
 
 
+def test_the_summary_leads_with_the_class_that_lost_most():
+    macro = replace(FAILED, metric="e/macro", difference=-0.3, reason="The mean fell.")
+    some = replace(FAILED, metric="e/joy", label="joy", difference=-0.1, reason="Joy fell.")
+    most = replace(FAILED, metric="e/fear", label="fear", difference=-0.2, reason="Fear fell.")
+    floor = replace(FAILED, metric="e/fear", label="fear", kind="floor", reason="Fear is low.")
+    findings = [macro, some, most, floor]
+    text = summarise(VerdictKind.BLOCK, findings, [], CONTEXT)
+    assert text.endswith("1.0.0: Fear fell. (`e/joy`, `e/macro` also failed.)")
+    steps = next_steps(VerdictKind.BLOCK, findings, [])
+    assert [step.partition(",")[0] for step in steps] == [
+        "Mend `fear`",
+        "Mend `joy`",
+        "Mend `e/macro`",
+    ]
+
+
+@pytest.mark.parametrize("kind", [VerdictKind.BLOCK, VerdictKind.INCONCLUSIVE, VerdictKind.PROMOTE])
+def test_a_first_release_is_never_said_to_replace_or_equal_anything(kind):
+    context = replace(CONTEXT, production=None)
+    text = summarise(kind, [PASSED, FAILED, OPEN], [], context)
+    assert "replace" not in text
+    assert "production" not in text
+
+
+def test_one_open_check_more_is_undecided_and_two_are():
+    one, two = replace(OPEN, metric="e/1"), replace(OPEN, metric="e/2")
+    assert summarise(VerdictKind.INCONCLUSIVE, [OPEN, one], [], CONTEXT).endswith(
+        "(`e/1` is undecided too.)"
+    )
+    assert summarise(VerdictKind.INCONCLUSIVE, [OPEN, one, two], [], CONTEXT).endswith(
+        "(`e/1`, `e/2` are undecided too.)"
+    )
+
+
 @pytest.mark.parametrize(
     ("finding", "said"),
     [
         (
-            replace(OPEN, kind="non_inferiority", label="fear", needed=61, margin=0.05),
-            "61 more cases of `fear` would settle `fear` (e/z) at the margin 0.05.",
+            replace(
+                OPEN, kind="non_inferiority", metric="e/fear", label="fear", needed=61, margin=0.05
+            ),
+            "61 more cases of `fear` would settle it at the margin 0.05.",
         ),
-        (replace(OPEN, needed=1, margin=0.02), "1 more case would settle e/z against its limit"),
-        (replace(OPEN, needed=None), "Settle e/z: Z is unclear."),
+        (
+            replace(OPEN, needed=1, margin=0.02),
+            "1 more case would settle `e/z` against its limit 0.02.",
+        ),
+        (
+            replace(OPEN, kind="floor", metric="e/fear", label="fear", needed=9, margin=0.3),
+            "9 more cases of `fear` would settle it against its floor 0.3.",
+        ),
+        (
+            replace(OPEN, kind="non_inferiority", slice="lang_vi", needed=40, margin=0.08),
+            "40 more cases of the slice lang_vi would settle it at the margin 0.08.",
+        ),
+        (
+            replace(OPEN, kind="non_inferiority", metric="e/fear/anchor", label="fear", needed=2),
+            "2 more cases of `fear` would settle `fear` (e/fear/anchor).",
+        ),
+        (replace(OPEN, needed=None), "Settle `e/z`: Z is unclear."),
     ],
 )
 def test_next_steps_say_what_would_settle_it(finding, said):

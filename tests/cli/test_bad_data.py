@@ -234,7 +234,7 @@ def test_all_faults_of_both_models_are_named_at_once(assay: Assay, desk: Desk) -
     desk.write("candidate.jsonl", desk.answers()[1:])
     desk.write("production.jsonl", [*desk.answers(), answer("zzz", "joy")])
     done = assay(*desk.judge("--json"))
-    assert_invalid(done, "candidate predictions: 1 of 300", "production predictions: 1 answers")
+    assert_invalid(done, "candidate predictions: 1 of 300", "production predictions: 1 answer is")
 
 
 def test_a_folder_of_good_files_is_promoted(assay: Assay, tmp_path: Path) -> None:

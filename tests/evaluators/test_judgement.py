@@ -85,8 +85,8 @@ def test_too_few_cases_are_inconclusive_even_where_nothing_changed():
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda rows: rows[:-1], "1 of 450 questions have no answer (c-00449)"),
-        (lambda rows: [*rows, rows[3]], "1 cases are answered more than once (c-00003)"),
+        (lambda rows: rows[:-1], "1 of 450 questions has no answer (c-00449)"),
+        (lambda rows: [*rows, rows[3]], "1 case is answered more than once (c-00003)"),
         (lambda rows: [*rows, replace(rows[0], case_id="c-x")], "unknown cases (c-x)"),
         (lambda rows: [replace(rows[0], label="hapiness"), *rows[1:]], "'hapiness'"),
         (lambda rows: [replace(rows[0], label=None), *rows[1:]], "None"),
@@ -107,6 +107,9 @@ def test_unusable_answers_are_invalid_with_a_sentence_and_no_number(
     assert not verdict.findings
     assert not any(verdict.metrics.values())
     assert any("may be repeated" in step for step in verdict.next_steps)
+    assert any(said in problem.reason for problem in verdict.context.problems)
+    again = judged(GOLD, GOOD, GOOD, **{role: raw}, context=verdict.context).verdict
+    assert verdict_bytes(again) == verdict_bytes(verdict)
 
 
 def _error(row: Prediction) -> Prediction:
