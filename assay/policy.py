@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from assay import digests
 from assay.documents import Document, read_yaml
+from assay.wording import counted
 
 Backend = Literal["docker", "process", "endpoint", "kubernetes"]
 
@@ -28,6 +29,26 @@ class FreezeWindow(Document):
         if self.until < self.start:
             raise ValueError("until must not lie before start")
         return self
+
+
+class ErrorBudget(Document):
+    """How many incidents a stretch of days may hold before releases stop.
+
+    Nothing here measures production: whoever is on call enters an incident's day in the policy. The
+    budget recovers by itself as days pass.
+    """
+
+    window_days: int = Field(ge=1, le=366, description="Length of the stretch, in days.")
+    allowed: int = Field(
+        ge=0, description="Incidents that it may hold; one more blocks every candidate."
+    )
+    incidents: tuple[date, ...] = Field(
+        default=(), description="Days (UTC) of production's incidents, one entry an incident."
+    )
+
+    def spent_on(self, day: date) -> int:
+        """Returns the incidents in the stretch of days that ends with `day`."""
+        return sum(0 <= (day - incident).days < self.window_days for incident in self.incidents)
 
 
 class Anchor(Document):
@@ -81,6 +102,9 @@ class Policy(Document):
     freeze_windows: tuple[FreezeWindow, ...] = Field(
         default=(), description="Days in which every candidate is blocked."
     )
+    error_budget: ErrorBudget | None = Field(
+        default=None, description="Blocks every candidate while production had too many incidents."
+    )
     anchor: Anchor | None = Field(
         default=None, description="A pinned release to compare with as well as with production."
     )
@@ -100,6 +124,12 @@ class Policy(Document):
         for window in self.freeze_windows:
             if window.start <= day <= window.until:
                 return f"releases are frozen until {window.until}: {window.reason}"
+        budget = self.error_budget
+        if budget is not None and budget.spent_on(day) > budget.allowed:
+            return (
+                f"the error budget is spent: {counted(budget.spent_on(day), 'incident')} in the "
+                f"{counted(budget.window_days, 'day')} until {day}, {budget.allowed} allowed"
+            )
         return None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from assay.golden_set import GoldenSet
 from assay.policy import Policy
 from assay.task import Task
+from assay.wording import counted
 from evaluators.base import Evaluator, Rules
 from evaluators.registry import build
 
@@ -37,6 +38,9 @@ def explain(policy: Policy, task: Task) -> list[str]:
         f"A run in which more than {policy.max_unanswered_rate:.2%} of the questions got no answer "
         "is invalid.",
         f"Verdicts computed on {' or '.join(policy.backends_that_may_promote)} may move an alias.",
+        "The same candidate, production, golden set, policy, task and serving are judged once: "
+        "asking again returns the recorded verdict, unless that was invalid or of an endpoint, "
+        "where nobody knows what will answer.",
         *general_rules(policy),
     ]
     for evaluator in build(policy, task):
@@ -45,13 +49,20 @@ def explain(policy: Policy, task: Task) -> list[str]:
 
 
 def general_rules(policy: Policy) -> list[str]:
-    """Returns what the policy's freeze and anchor mean."""
+    """Returns what the policy's freeze, error budget and anchor mean."""
     sentences = []
     if policy.freeze:
         sentences.append("Releases are frozen: every candidate is blocked, save by an override.")
     for window in policy.freeze_windows:
         sentences.append(
             f"Releases are frozen from {window.start} until {window.until}: {window.reason}."
+        )
+    budget = policy.error_budget
+    if budget is not None:
+        sentences.append(
+            f"More than {counted(budget.allowed, 'incident')} of production in "
+            f"{counted(budget.window_days, 'day')} block every candidate, save by an override; "
+            f"{len(budget.incidents)} on record."
         )
     if policy.anchor is not None:
         anchor = policy.anchor

@@ -20,20 +20,21 @@ _NAME = "policy"
 
 
 def freeze_findings(policy: Policy, started_at: str | None) -> tuple[Finding, ...]:
-    """Returns a failed finding while releases are frozen.
+    """Returns a failed finding while releases are frozen, or the error budget is spent.
 
     Args:
         policy: the policy.
         started_at: when the run began (ISO 8601); None where it is not stated.
     """
-    if not policy.freeze and not policy.freeze_windows:
+    if not (policy.freeze or policy.freeze_windows or policy.error_budget):
         return ()
     if policy.freeze or started_at is not None:
         day = datetime.fromisoformat(started_at).date() if started_at else datetime.min.date()
         why = policy.frozen_on(day)
         status = FindingStatus.FAILED if why else FindingStatus.PASSED
     else:
-        why, status = "the run states no time, so freeze windows cannot be checked", None
+        why = "the run states no time, so freeze windows and the error budget cannot be checked"
+        status = None
     return (
         Finding(
             evaluator=_NAME,

@@ -85,6 +85,41 @@ def test_a_freeze_window_holds_on_its_days(started_at, kind):
     assert verdict.verdict is kind
 
 
+BUDGET = {"window_days": 28, "allowed": 1, "incidents": ["2026-11-01", "2026-11-20"]}
+
+
+@pytest.mark.parametrize(
+    ("started_at", "kind"),
+    [
+        ("2026-11-19T10:00:00+00:00", VerdictKind.PROMOTE),
+        ("2026-11-20T10:00:00+00:00", VerdictKind.BLOCK),
+        ("2026-11-28T23:59:59+00:00", VerdictKind.BLOCK),
+        ("2026-11-29T00:00:00+00:00", VerdictKind.PROMOTE),
+        (None, VerdictKind.INCONCLUSIVE),
+    ],
+)
+def test_a_spent_error_budget_blocks_until_its_days_have_passed(started_at, kind):
+    verdict = judged(
+        GOLD,
+        GOOD,
+        GOOD,
+        policy=policy(error_budget=BUDGET),
+        context=replace(CONTEXT, started_at=started_at),
+    ).verdict
+    assert verdict.verdict is kind
+    if kind is VerdictKind.BLOCK:
+        assert "error budget is spent: 2 incidents in the 28 days until" in verdict.summary
+
+
+def test_the_error_budget_and_the_rule_of_asking_again_are_explained():
+    text = "\n".join(explain(policy(error_budget=BUDGET), task()))
+    assert "More than 1 incident of production in 28 days block every candidate" in text
+    assert (
+        "asking again returns the recorded verdict, unless that was invalid or of an endpoint"
+        in text
+    )
+
+
 def test_a_window_that_ends_before_it_starts_is_refused():
     window = {"start": "2027-01-03", "until": "2026-12-20", "reason": "holidays"}
     with pytest.raises(ValueError, match="until must not lie before start"):
