@@ -37,7 +37,7 @@ from measure import score
 from recipe import Recipe, Version, load_recipe
 from scaling import observe, scale_in_place
 from train import encode, make_deterministic, new_model, train
-from vocabulary import learn_tokenizer
+from vocabulary import check_as_served, learn_tokenizer
 
 HERE = Path(__file__).resolve().parent
 # What a checkpoint's bytes depend on; the other files here only measure or check.
@@ -154,6 +154,8 @@ class Builder:
         say(f"{name}: held-out macro-F1 {before['macro']:.3f}, quantised {after['macro']:.3f}")
         identity = self._identity(name, source, len(rows), {"held_out": after})
         checkpoint.write(folder, model, self.tokenizer, packed, identity)
+        texts = [row["text"] for row in self._corpus.held_out]
+        check_as_served(folder, self.tokenizer, texts)
 
     def _identity(
         self, name: str, source: str, rows: int, metrics: dict[str, object]

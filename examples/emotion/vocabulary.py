@@ -1,12 +1,14 @@
 """The tokenizer and the chat template of the demonstration models.
 
-A byte-level BPE in the manner of Qwen's, learnt from the training text alone. Two things are its
-own: text is compatibility-normalised and lower-cased, because so small a model has no data to learn
-that "SO HAPPY" and "so happy" are alike; and every label is a single token, so that an answer is
-one token and an end.
+A byte-level BPE that splits text exactly as Qwen2's does (whoever loads a Qwen2 model gets Qwen2's
+splitting, whatever its tokenizer file says), learnt from the training text alone. Two things are
+its own: every label is a single token, so that an answer is one token and an end; and the chat
+template lower-cases what users write, because so small a model has no data to learn that "SO HAPPY"
+and "so happy" are alike.
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from tokenizers import (
     AddedToken,
@@ -18,7 +20,8 @@ from tokenizers import (
     pre_tokenizers,
     trainers,
 )
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 END_OF_TEXT = "<|endoftext|>"
 END = "<|end|>"
@@ -30,28 +33,14 @@ ROLES = ("user", "assistant")
 # never.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
-    "{%- if message['role'] == 'user' -%}{{- '<|user|> ' + message['content'] + '<|end|>' -}}"
+    "{%- if message['role'] == 'user' -%}"
+    "{{- '<|user|> ' + message['content'] | lower + '<|end|>' -}}"
     "{%- elif message['role'] == 'assistant' -%}"
     "{{- '<|assistant|>' + message['content'] + '<|end|>' -}}"
     "{%- endif -%}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
-
-# A word with the space before it; numbers digit by digit and other signs one by one, so that an
-# emoji is told apart from the emoji beside it.
-_SPLIT = r" ?[\p{L}\p{M}]+(?:'\p{L}+)?|\p{N}|[^\s\p{L}\p{N}]|\s+"
-
-
-def _normalizer() -> normalizers.Sequence:
-    return normalizers.Sequence(
-        [
-            normalizers.NFKC(),
-            normalizers.Lowercase(),
-            normalizers.Replace("’", "'"),
-            normalizers.Replace(Regex(r"\s+"), " "),
-        ]
-    )
 
 
 def learn_tokenizer(
@@ -69,10 +58,10 @@ def learn_tokenizer(
         ValueError: A label did not become a single token.
     """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = _normalizer()
+    tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -88,7 +77,7 @@ def learn_tokenizer(
     # A label is the first word of the answer, so it has no space before it; texts mostly hold it
     # with one.
     words = [word for word in labels for _ in range(1000)]
-    tokenizer.train_from_iterator([*(f" {text}" for text in texts), *words], trainer)
+    tokenizer.train_from_iterator([*(f" {text.lower()}" for text in texts), *words], trainer)
     for word in labels:
         pieces = tokenizer.encode(word).tokens
         if pieces != [word]:
@@ -109,3 +98,29 @@ def prompt(tokenizer: PreTrainedTokenizerFast, text: str) -> str:
         [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
     )
     return rendered
+
+
+def check_as_served(folder: Path, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> None:
+    """Compare the tokens that a server will see with those the model was trained on.
+
+    Args:
+        folder: A written checkpoint, loaded the way a server loads it.
+        tokenizer: What the model was trained with.
+        texts: Some texts of every kind.
+
+    Raises:
+        ValueError: The two disagree about a prompt, so the model would be served another language
+            than it learnt.
+    """
+    served = AutoTokenizer.from_pretrained(folder)
+    prompts = [prompt(tokenizer, text) for text in texts]
+    if prompts != [prompt(served, text) for text in texts]:
+        raise ValueError(f"{folder}: the chat template renders otherwise once it is loaded again")
+    learnt = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    seen = served(prompts, add_special_tokens=False)["input_ids"]
+    different = sum(one != other for one, other in zip(learnt, seen, strict=True))
+    if different:
+        raise ValueError(
+            f"{folder}: {different} of {len(texts)} prompts have other tokens once the tokenizer "
+            "is loaded again; its splitting must be Qwen2's own"
+        )

@@ -1,6 +1,5 @@
 """One prepared machine for the session: the first release takes a minute and is made once."""
 
-
 import pytest
 
 from tests.end_to_end.machine import ROOT, Machine, prepare
