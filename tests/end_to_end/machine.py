@@ -18,6 +18,7 @@ from flows.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 ASSAY = ROOT / ".venv" / "bin" / "assay"
+POLICY = Path("examples/emotion/policy.yaml")
 CACHE = Path(os.environ.get("ASSAY_TEST_CACHE") or Path.home() / ".cache" / "assay-tests")
 
 
@@ -47,12 +48,11 @@ class Machine:
             "ASSAY_WHO": "tester",
         }
 
-    def command(self, version: str, backend: str) -> list[str]:
+    def command(self, version: str, backend: str, policy: Path = POLICY) -> list[str]:
         """Returns the command line that gates a version."""
-        policy = "examples/emotion/policy.yaml"
         return [
             *(str(ASSAY), "gate", demo.MODEL, version),
-            *("--backend", backend, "--policy", policy, "--json"),
+            *("--backend", backend, "--policy", str(policy), "--json"),
         ]
 
     def gate(self, version: str, backend: str, timeout_s: float = 600) -> Finished:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from flows.rejudge import verify_evidence
-from tests.end_to_end.machine import ASSAY, ROOT, Machine
+from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine
 
 PREFECT = ROOT / ".venv/bin/prefect"
 
@@ -73,9 +73,14 @@ def test_the_first_release_is_answered_from_the_record_and_proves_itself(machine
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_a_killed_gate_leaves_no_engine_and_no_copy(machine: Machine, number: int) -> None:
+def test_a_killed_gate_leaves_no_engine_and_no_copy(
+    machine: Machine, number: int, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"  # another question than the other tests': never recorded
+    text = (ROOT / POLICY).read_text().replace("alpha: 0.05", "alpha: 0.049")
+    policy.write_text(text)
     gate = subprocess.Popen(
-        machine.command("1.2.0", "process"),
+        machine.command("1.2.0", "process", policy),
         cwd=ROOT,
         env=machine.environment,
         stderr=subprocess.PIPE,
