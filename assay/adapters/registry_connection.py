@@ -7,9 +7,10 @@ without credentials. What is stored is `registry_mlflow`'s.
 
 import logging
 import os
+import sqlite3
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -35,6 +36,7 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
 }
 _PROBE = httpx.Timeout(10.0, connect=5.0)
+_PROBE_FILE_S = 10.0
 
 
 class MlflowConnection:
@@ -88,6 +90,9 @@ class MlflowConnection:
 
     def _probe(self) -> None:
         """Asks whether anything answers: MLflow's own timeouts would add up to minutes."""
+        if self.database is not None:
+            self._probe_file(self.database)
+            return
         if urlsplit(self.uri).scheme not in ("http", "https"):
             return
         try:
@@ -99,6 +104,15 @@ class MlflowConnection:
                 raise InfrastructureError(self._sentence(error)) from error
         except httpx.HTTPError:
             return  # it answers, in its own way
+
+    def _probe_file(self, database: Path) -> None:
+        """Opens the file as SQLite: MLflow would try to for more than a minute and a half."""
+        try:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(database, timeout=_PROBE_FILE_S)) as opened:
+                opened.execute("PRAGMA schema_version").fetchone()
+        except (OSError, sqlite3.Error) as error:
+            raise InfrastructureError(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
