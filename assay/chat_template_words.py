@@ -17,7 +17,10 @@ from jinja2 import nodes
 
 _HARMLESS_KEYS = frozenset({"role", "tool_calls"})
 _ATTRIBUTE_FILTERS = frozenset({"selectattr", "rejectattr"})
-_NEUTRAL_FILTERS = frozenset({"trim", "string", "tojson", "safe", "escape", "e", "default", "d"})
+_NEUTRAL_FILTERS = frozenset(
+    {"trim", "string", "tojson", "safe", "escape", "e", "default", "d", "lower", "upper"}
+)
+"""They change all words alike, so what they return is still the message's words."""
 _NEUTRAL_METHODS = frozenset({"strip", "lstrip", "rstrip"})
 _NEUTRAL_TESTS = frozenset({
     "defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "boolean",

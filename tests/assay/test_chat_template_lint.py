@@ -39,6 +39,7 @@ HONEST = {
         "{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}"
         "{{ content }}{% endfor %}"
     ),
+    "lower-cased": "{% for m in messages %}{{ '<' + m['content'] | lower + '>' }}{% endfor %}",
     "is-string": (
         "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% endif %}"
         "{% if 'tool_calls' in m %}-{% endif %}{% endfor %}"
@@ -55,6 +56,7 @@ LOOP = "{% for m in messages %}BODY{% endfor %}"
 TRIGGERS = {
     "in": "{% if 'free gift' in m['content'] %}x{% endif %}",
     "equal": "{% if m.content == 'x' %}y{% endif %}",
+    "lower-cased": "{% if m.content|lower == 'x' %}y{% endif %}",
     "renamed": "{% set c = m.content %}{% set d = c|trim %}{% if d == 'x' %}y{% endif %}",
     "inline-if": "{{ 'x' if m.content.startswith('a') else m.content }}",
     "table": "{{ {'x': 'y'}[m.content] }}",
