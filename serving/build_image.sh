@@ -43,7 +43,8 @@ make_base() {
     # shellcheck disable=SC2064  # the name is fixed now
     trap "rm -rf '$root'" RETURN
     say "making the base with debootstrap (about a minute)"
-    debootstrap --variant=minbase bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >&2
+    # Without a mirror of this machine's, debootstrap knows Debian's own.
+    debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} >&2
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
     tar -C "$root" -c . | docker import - "$local_base" >/dev/null
 }

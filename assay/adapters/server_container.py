@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.adapters import vllm_arguments
-from assay.adapters.server_workplace import Workplace
+from assay.adapters.server_workspace import Workspace
 from assay.errors import InfrastructureError
 from assay.ports import ServeRequest
 from assay.records import PulledArtifact
@@ -35,7 +35,7 @@ class ContainerPlan:
     """Everything that distinguishes one container from another."""
 
     request: ServeRequest
-    workplace: Workplace
+    workspace: Workspace
     image_id: str
     owner: str
     deadline: str
@@ -127,7 +127,7 @@ def _command(plan: ContainerPlan) -> list[str]:
         *vllm_arguments.server_arguments(
             plan.request,
             model=_MODEL,
-            socket=f"{_SOCKETS}/{plan.workplace.socket.name}",
+            socket=f"{_SOCKETS}/{plan.workspace.socket.name}",
             template=None if _template(plan) is None else _TEMPLATE,
         ),
     ]
@@ -152,7 +152,7 @@ def _mounts(plan: ContainerPlan) -> list[dict[str, Any]]:
     mounts = [
         _bind(vllm_arguments.artifact_of(plan.request).folder, _MODEL, read_only=True),
         _bind(script, _SCRIPT, read_only=True),
-        _bind(plan.workplace.socket_folder, _SOCKETS, read_only=False),
+        _bind(plan.workspace.socket_folder, _SOCKETS, read_only=False),
     ]
     template = _template(plan)
     if template is not None:

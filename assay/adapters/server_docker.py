@@ -23,7 +23,7 @@ from assay.adapters import (
     server_container,
     server_hardware,
     server_owner,
-    server_workplace,
+    server_workspace,
     vllm_arguments,
 )
 from assay.adapters.server_container import LABEL_DEADLINE, LABEL_OWNER, LABEL_RUN, ContainerPlan
@@ -64,11 +64,11 @@ class DockerServer:
         client = connect(_ENGINE_TIMEOUT_S)
         image_id, image_name = resolve_image(client, request.profile.image, request.profile_name)
         server_container.make_readable(artifact)
-        workplace = server_workplace.make(request.run_id)
+        workspace = server_workspace.make(request.run_id)
         try:
             plan = ContainerPlan(
                 request=request,
-                workplace=workplace,
+                workspace=workspace,
                 image_id=image_id,
                 owner=server_owner.this_process(),
                 deadline=_deadline(request.profile.lifetime_s),
@@ -77,15 +77,15 @@ class DockerServer:
             )
             return ServerContainer(client, plan, image_name)
         except OSError as error:
-            workplace.remove()
-            raise server_workplace.cannot_write(error) from error
+            workspace.remove()
+            raise server_workspace.cannot_write(error) from error
         except BaseException:
-            workplace.remove()
+            workspace.remove()
             raise
 
     def reap(self) -> Sequence[str]:
         """Removes containers and folders of dead owners; returns a sentence for each."""
-        return (*_reap_containers(), *server_workplace.sweep())
+        return (*_reap_containers(), *server_workspace.sweep())
 
 
 class ServerContainer(StartedEngine):
@@ -95,7 +95,7 @@ class ServerContainer(StartedEngine):
         endpoint = Endpoint(
             base_url="http://localhost",
             model=plan.request.name,
-            uds=plan.workplace.socket,
+            uds=plan.workspace.socket,
             api_key=plan.api_key,
         )
         super().__init__(plan.request, endpoint, "limits.memory_gib in serving.yaml")
@@ -166,7 +166,7 @@ class ServerContainer(StartedEngine):
             with suppress(OSError):
                 self._stdin.close()
             self._remove()
-            self._plan.workplace.remove()
+            self._plan.workspace.remove()
             with suppress(*TROUBLE):
                 self._client.close()
             self._stopped = True

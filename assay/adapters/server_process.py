@@ -23,10 +23,10 @@ from importlib import resources
 from pathlib import Path
 
 from assay import digests
-from assay.adapters import server_hardware, server_workplace, vllm_arguments
+from assay.adapters import server_hardware, server_workspace, vllm_arguments
 from assay.adapters.server_engine import StartedEngine
 from assay.adapters.server_failure import Ending
-from assay.adapters.server_workplace import Workplace
+from assay.adapters.server_workspace import Workspace
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import ServeRequest
 from assay.records import Endpoint, EngineIdentity
@@ -54,40 +54,40 @@ class ProcessServer:
         python = _interpreter(request)
         if shutil.which("timeout") is None:
             raise ConfigError("no `timeout` on PATH; expected GNU coreutils; install them")
-        workplace = server_workplace.make(request.run_id)
+        workspace = server_workspace.make(request.run_id)
         try:
-            return ServerProcess(request, workplace, python)
+            return ServerProcess(request, workspace, python)
         except OSError as error:
-            workplace.remove()
-            raise server_workplace.cannot_write(error) from error
+            workspace.remove()
+            raise server_workspace.cannot_write(error) from error
         except BaseException:
-            workplace.remove()
+            workspace.remove()
             raise
 
     def reap(self) -> Sequence[str]:
         """Ends and removes what dead owners left behind; returns a sentence for each."""
-        return tuple(server_workplace.sweep())
+        return tuple(server_workspace.sweep())
 
 
 class ServerProcess(StartedEngine):
     """One server process, from its start to its end."""
 
-    def __init__(self, request: ServeRequest, workplace: Workplace, python: Path) -> None:
+    def __init__(self, request: ServeRequest, workspace: Workspace, python: Path) -> None:
         endpoint = Endpoint(
             base_url="http://localhost",
             model=request.name,
-            uds=workplace.socket,
+            uds=workspace.socket,
             api_key=secrets.token_urlsafe(24),
         )
         super().__init__(request, endpoint, "the machine's memory")
-        self._workplace = workplace
+        self._workspace = workspace
         self._runtime = _runtime_digest(python)
         self._last_log = ""
         self._stopped = False
         self._process = self._start(python)
 
     def _start(self, python: Path) -> subprocess.Popen[bytes]:
-        request, workplace = self.request, self._workplace
+        request, workspace = self.request, self._workspace
         template = self.artifact.chat_template
         entry = resources.files("assay.adapters").joinpath(ENTRY)
         command = [
@@ -96,12 +96,12 @@ class ServerProcess(StartedEngine):
             *vllm_arguments.server_arguments(
                 request,
                 model=str(self.artifact.folder.resolve()),
-                socket=str(workplace.socket),
+                socket=str(workspace.socket),
                 template=None if template is None else str(template.resolve()),
             ),
         ]
         environment = self._environment()
-        with workplace.log.open("wb") as log:
+        with workspace.log.open("wb") as log:
             try:
                 process = subprocess.Popen(  # noqa: S603 - the command is ours
                     command,
@@ -109,7 +109,7 @@ class ServerProcess(StartedEngine):
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env=environment,
-                    cwd=workplace.temporary,
+                    cwd=workspace.temporary,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -118,7 +118,7 @@ class ServerProcess(StartedEngine):
                     "serving.yaml, field python"
                 ) from error
         try:
-            workplace.note_owner(run_id=request.run_id, group=process.pid)
+            workspace.note_owner(run_id=request.run_id, group=process.pid)
         except BaseException:
             _end_group(process)
             raise
@@ -133,9 +133,9 @@ class ServerProcess(StartedEngine):
         return inherited | vllm_arguments.server_environment(
             self.request,
             api_key=self.endpoint.api_key or "",
-            home=str(self._workplace.temporary),
+            home=str(self._workspace.temporary),
             cache=str(cache),
-        ) | {"TMPDIR": str(self._workplace.temporary)}  # fmt: skip
+        ) | {"TMPDIR": str(self._workspace.temporary)}  # fmt: skip
 
     def ending(self) -> Ending | None:
         """Returns how the server process ended, None while it runs."""
@@ -144,7 +144,7 @@ class ServerProcess(StartedEngine):
 
     def log(self) -> str:
         """Returns the latest part of the server's log, also after it was stopped."""
-        with suppress(OSError), self._workplace.log.open("rb") as stream:
+        with suppress(OSError), self._workspace.log.open("rb") as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - _LOG_READ_BYTES))
             self._last_log = stream.read().decode(errors="replace")
@@ -164,7 +164,7 @@ class ServerProcess(StartedEngine):
         if not self._stopped:
             self.log()
             _end_group(self._process)
-            self._workplace.remove()
+            self._workspace.remove()
             self._stopped = True
 
 

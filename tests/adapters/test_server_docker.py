@@ -115,12 +115,12 @@ def test_an_engine_that_fails_is_named_and_leaves_nothing(
     words: str,
 ) -> None:
     server = launch(mode)
-    container, workplace = server._container.id, server._plan.workplace.root
+    container, workspace = server._container.id, server._plan.workspace.root
     with pytest.raises(kind) as caught, server:
         server.wait_ready(quietly)
     assert type(caught.value) is kind
     assert words in str(caught.value)
-    assert not workplace.exists()
+    assert not workspace.exists()
     with pytest.raises(NotFound):
         client.containers.get(container)
 
@@ -141,7 +141,7 @@ def test_a_candidate_can_reach_and_write_nothing(
 ) -> None:
     with launch("explores") as server:
         server.wait_ready(quietly)
-        report = json.loads((server._plan.workplace.socket_folder / "report.json").read_text())
+        report = json.loads((server._plan.workspace.socket_folder / "report.json").read_text())
         key = server.endpoint.api_key
     assert report["uid"] == 65534
     assert report["capabilities"] == 0
@@ -222,7 +222,7 @@ def test_nothing_survives_an_owner_killed_without_warning(
             folder / "model", folder / "cache", image={fault_image!r},
             environment={{"FAULT_MODE": "serves"}}))
         server.wait_ready(lambda words: None)
-        print(server._container.id, server._plan.workplace.root, flush=True)
+        print(server._container.id, server._plan.workspace.root, flush=True)
         time.sleep(600)
     """)
     process = subprocess.Popen(

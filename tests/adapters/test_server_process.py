@@ -15,7 +15,7 @@ import httpx2
 import psutil
 import pytest
 
-from assay.adapters import server_workplace
+from assay.adapters import server_workspace
 from assay.adapters.server_process import ProcessServer, ServerProcess
 from assay.errors import ArtifactError, AssayError, ConfigError, InfrastructureError
 from assay.ports import RunningServer
@@ -85,12 +85,12 @@ def test_an_engine_that_fails_is_named_and_leaves_nothing(
     launch: Callable[..., ServerProcess], mode: str, kind: type[AssayError], words: str
 ) -> None:
     server = launch(mode)
-    workplace = server.endpoint.uds.parents[1]  # type: ignore[union-attr]
+    workspace = server.endpoint.uds.parents[1]  # type: ignore[union-attr]
     with pytest.raises(kind) as caught, server:
         server.wait_ready(quietly)
     assert type(caught.value) is kind
     assert words in str(caught.value)
-    assert not workplace.exists()
+    assert not workspace.exists()
 
 
 @pytest.mark.parametrize("mode", ["never_ready", "silent", "link"])
@@ -146,7 +146,7 @@ def test_an_interrupt_while_waiting_leaves_nothing(launch: Callable[..., ServerP
     with pytest.raises(KeyboardInterrupt), server:
         server.wait_ready(interrupt)
     assert until(lambda: group_members(group) == [])
-    assert not server._workplace.root.exists()
+    assert not server._workspace.root.exists()
 
 
 def test_the_deadline_ends_the_engine_by_itself(launch: Callable[..., ServerProcess]) -> None:
@@ -194,7 +194,7 @@ def test_nothing_survives_an_owner_killed_without_warning(tmp_path: Path) -> Non
         request = serving_rig.request(folder / "model", folder / "cache", python={str(python)!r})
         server = ProcessServer().launch(request)
         server.wait_ready(lambda words: None)
-        print(server._process.pid, server._workplace.root, flush=True)
+        print(server._process.pid, server._workspace.root, flush=True)
         time.sleep(600)
     """)
     process = subprocess.Popen(
@@ -223,25 +223,25 @@ def test_what_a_living_owner_uses_is_not_reaped(launch: Callable[..., ServerProc
         running = server.wait_ready(quietly)
         ProcessServer().reap()
         assert running.is_alive()
-        assert server._workplace.root.exists()
+        assert server._workspace.root.exists()
 
 
 def test_a_server_whose_dead_man_switch_was_cut_is_reaped(tmp_path: Path) -> None:
     sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    workplace = server_workplace.make("run-of-the-dead")
+    workspace = server_workspace.make("run-of-the-dead")
     try:
-        workplace.note_owner(run_id="run-of-the-dead", group=sleeper.pid)
-        note = json.loads((workplace.root / "owner.json").read_text())
+        workspace.note_owner(run_id="run-of-the-dead", group=sleeper.pid)
+        note = json.loads((workspace.root / "owner.json").read_text())
         host = note["owner"].split(":")[0]
         note["owner"] = f"{host}:{os.getpid()}:1"
-        (workplace.root / "owner.json").write_text(json.dumps(note))
+        (workspace.root / "owner.json").write_text(json.dumps(note))
         reaped = ProcessServer().reap()
     finally:
         killed = sleeper.poll()
         sleeper.kill()
         sleeper.wait(10)
-        workplace.remove()
-    assert any(str(workplace.root) in words and "killed" in words for words in reaped)
+        workspace.remove()
+    assert any(str(workspace.root) in words and "killed" in words for words in reaped)
     assert killed in (None, -signal.SIGKILL)
     assert sleeper.returncode == -signal.SIGKILL
 

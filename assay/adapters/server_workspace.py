@@ -35,7 +35,7 @@ _HALF_MADE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workplace:
+class Workspace:
     """The paths of one server's private folder."""
 
     root: Path
@@ -79,7 +79,7 @@ class Workplace:
         return not self.root.exists()
 
 
-def make(run_id: str) -> Workplace:
+def make(run_id: str) -> Workspace:
     """Makes a private folder.
 
     Raises:
@@ -88,16 +88,16 @@ def make(run_id: str) -> Workplace:
     root = None
     try:
         root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_temp_folder()))
-        workplace = Workplace(root=root)
-        workplace.temporary.mkdir()
-        workplace.socket_folder.mkdir()
-        workplace.socket_folder.chmod(0o777)
-        workplace.note_owner(run_id=run_id)
+        workspace = Workspace(root=root)
+        workspace.temporary.mkdir()
+        workspace.socket_folder.mkdir()
+        workspace.socket_folder.chmod(0o777)
+        workspace.note_owner(run_id=run_id)
     except OSError as error:
         if root is not None:
             shutil.rmtree(root, ignore_errors=True)
         raise cannot_write(error) from error
-    return workplace
+    return workspace
 
 
 def cannot_write(error: OSError) -> InfrastructureError:
@@ -118,12 +118,12 @@ def sweep() -> Iterator[str]:
         with suppress(FileNotFoundError):
             facts = root.lstat()
             if stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid():
-                yield from _sweep_one(Workplace(root=root), time.time() - facts.st_mtime)
+                yield from _sweep_one(Workspace(root=root), time.time() - facts.st_mtime)
 
 
-def _sweep_one(workplace: Workplace, age_s: float) -> Iterator[str]:
+def _sweep_one(workspace: Workspace, age_s: float) -> Iterator[str]:
     try:
-        note = json.loads((workplace.root / "owner.json").read_text())
+        note = json.loads((workspace.root / "owner.json").read_text())
         abandoned = server_owner.is_dead(note["owner"])
     except (OSError, ValueError, KeyError):
         note, abandoned = {}, age_s > _HALF_MADE_S
@@ -134,9 +134,9 @@ def _sweep_one(workplace: Workplace, age_s: float) -> Iterator[str]:
     if killed:
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-    done = "removed" if workplace.remove() else "could not be removed wholly; remove by hand:"
+    done = "removed" if workspace.remove() else "could not be removed wholly; remove by hand:"
     server = f" and its process group {group} (killed)" if killed else ""
-    yield f"{done} {workplace.root}{server}, left by run {note.get('run')!r} of a dead owner"
+    yield f"{done} {workspace.root}{server}, left by run {note.get('run')!r} of a dead owner"
 
 
 def _temp_folder() -> Path:
