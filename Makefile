@@ -8,7 +8,7 @@ DO_NOT_TRACK ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED DO_NOT_TRACK
 export DVC_NO_ANALYTICS = 1
 
-.PHONY: help setup serving golden demo test test-fast lint types layers format bench docs lock clean mlflow
+.PHONY: help setup serving golden models demo test test-fast lint types layers format bench docs lock clean mlflow
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ golden: setup  ## build the golden set from its sources where they changed (DVC)
 
 demo: setup serving golden  ## gate real candidates against a production baseline on real vLLM
 	$(BIN)/python examples/emotion/demo.py
+
+models: serving  ## train the demonstration models (DATA=folder: on *_train.jsonl and *_dev.jsonl)
+	$(SERVING)/bin/python examples/emotion/build.py --out $(or $(OUT),.assay/models) \
+		$(if $(DATA),--data "$(DATA)")
 
 test: setup serving golden lint types layers  ## everything this machine can test, and why the rest is skipped
 	$(BIN)/pytest $(PYTEST_ARGS)
