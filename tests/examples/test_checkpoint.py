@@ -159,5 +159,5 @@ def test_nibbles_are_packed_as_vllm_packs_them(measured: Mapping[str, object]) -
 
 
 def test_the_prompt_is_short_and_each_label_one_token(measured: Mapping[str, object]) -> None:
-    assert measured["prompt"] == "<|user|> What a lovely day<|end|><|assistant|>"
+    assert measured["prompt"] == "<|user|> what a lovely day<|end|><|assistant|>"
     assert measured["label_tokens"] == [["joy"], ["fear"]]
