@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from scipy import special
 
 from assay.errors import TooFewCasesError
+from assay.records import FindingStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,42 @@ def cases_for_upper_bound(rate: float, limit: float, *, alpha: float) -> int | N
         met = clopper_pearson(math.ceil(rate * middle), middle, alpha=alpha).upper <= limit
         low, high = (low, middle) if met else (middle, high)
     return high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRate:
+    """A rate held against a limit it may not exceed.
+
+    `bound` is the one that decided, `relation` puts the status into words ("within"), and `needed`
+    is how many more cases at the same rate would settle an undecided one, where that can be said.
+    """
+
+    bounds: RateBounds
+    status: FindingStatus
+    relation: str
+    needed: int | None = None
+
+    @property
+    def bound(self) -> float:
+        """The lower bound of a broken limit, else the upper one."""
+        failed = self.status is FindingStatus.FAILED
+        return self.bounds.lower if failed else self.bounds.upper
+
+
+def hold_rate(hits: int, n: int, limit: float, *, alpha: float) -> HeldRate:
+    """Holds `hits` of `n` against `limit` by exact one-sided bounds, each at level `alpha`."""
+    bounds = clopper_pearson(hits, n, alpha=alpha)
+    if bounds.lower > limit:
+        return HeldRate(bounds=bounds, status=FindingStatus.FAILED, relation="more than")
+    if bounds.upper <= limit:
+        return HeldRate(bounds=bounds, status=FindingStatus.PASSED, relation="within")
+    total = cases_for_upper_bound(bounds.rate, limit, alpha=alpha)
+    return HeldRate(
+        bounds=bounds,
+        status=FindingStatus.UNDECIDED,
+        relation="not shown to be within",
+        needed=None if total is None else max(1, total - bounds.n),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from assay.latency_ratio import (
     times_needed,
     times_needed_for_ratio,
 )
-from assay.rates import cases_for_upper_bound, clopper_pearson
+from assay.rates import hold_rate
 from assay.records import Finding, FindingStatus
 from assay.seeds import stream
 from evaluators.base import Rules
@@ -104,30 +104,22 @@ def error_finding(
     limit: float, candidate: Timed, production: Timed | None, alpha: float
 ) -> Finding:
     """Holds the share of the candidate's failed requests against the policy's limit."""
-    bounds = clopper_pearson(candidate.errors, candidate.requests, alpha=alpha)
-    needed = None
-    if bounds.lower > limit:
-        status, relation = FindingStatus.FAILED, "more than"
-    elif bounds.upper <= limit:
-        status, relation = FindingStatus.PASSED, "within"
-    else:
-        status, relation = FindingStatus.UNDECIDED, "not shown to be within"
-        total = cases_for_upper_bound(bounds.rate, limit, alpha=alpha)
-        needed = None if total is None else max(1, total - bounds.n)
+    held = hold_rate(candidate.errors, candidate.requests, limit, alpha=alpha)
+    bounds = held.bounds
     return Finding(
         evaluator=_NAME,
         metric=f"{_NAME}/error_rate",
         kind="rate",
-        status=status,
+        status=held.status,
         reason=f"{bounds.hits} of {bounds.n} timed requests failed ({bounds.rate:.2%}, at most "
-        f"{bounds.upper:.2%} at {_sure(alpha)}): {relation} the limit {limit:.2%}.",
+        f"{bounds.upper:.2%} at {_sure(alpha)}): {held.relation} the limit {limit:.2%}.",
         candidate=bounds.rate,
         production=None if production is None else production.errors / production.requests,
         interval=(bounds.lower, bounds.upper),
-        bound=bounds.lower if status is FindingStatus.FAILED else bounds.upper,
+        bound=held.bound,
         margin=limit,
         n=bounds.n,
-        needed=needed,
+        needed=held.needed,
     )
 
 

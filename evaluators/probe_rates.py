@@ -9,8 +9,7 @@ from collections.abc import Collection, Sequence
 
 from assay.errors import TooFewCasesError
 from assay.rates import (
-    cases_for_upper_bound,
-    clopper_pearson,
+    hold_rate,
     pair_flags,
     paired_difference_bounds,
 )
@@ -60,30 +59,22 @@ def limit_finding(
         alpha: one-sided error rate.
         more: a sentence to add.
     """
-    bounds = clopper_pearson(sum(flags), len(flags), alpha=alpha)
-    needed = None
-    if bounds.lower > limit:
-        status, relation = FindingStatus.FAILED, "more than"
-    elif bounds.upper <= limit:
-        status, relation = FindingStatus.PASSED, "within"
-    else:
-        status, relation = FindingStatus.UNDECIDED, "not shown to be within"
-        total = cases_for_upper_bound(bounds.rate, limit, alpha=alpha)
-        needed = None if total is None else max(1, total - bounds.n)
+    held = hold_rate(sum(flags), len(flags), limit, alpha=alpha)
+    bounds = held.bounds
     return Finding(
         evaluator=evaluator,
         metric=f"{evaluator}/rate",
         kind="limit",
-        status=status,
+        status=held.status,
         reason=f"{bounds.hits} {what} to {bounds.n} probes ({bounds.rate:.1%}, at most "
-        f"{bounds.upper:.1%} at {100 * (1 - alpha):g} % confidence): {relation} the limit "
+        f"{bounds.upper:.1%} at {100 * (1 - alpha):g} % confidence): {held.relation} the limit "
         f"{limit:.1%}.{more}",
         candidate=bounds.rate,
         interval=(bounds.lower, bounds.upper),
-        bound=bounds.lower if status is FindingStatus.FAILED else bounds.upper,
+        bound=held.bound,
         margin=limit,
         n=bounds.n,
-        needed=needed,
+        needed=held.needed,
     )
 
 

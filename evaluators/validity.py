@@ -16,7 +16,7 @@ from assay.golden_set import GoldenSet
 from assay.rates import (
     PairedRates,
     cases_for_upper_bound,
-    clopper_pearson,
+    hold_rate,
     pair_flags,
     paired_difference_bounds,
 )
@@ -92,31 +92,24 @@ class Validity(Evaluator):
         )
 
     def _limit(self, flags: list[bool], alpha: float) -> Finding:
-        bounds = clopper_pearson(sum(flags), len(flags), alpha=alpha)
-        limit, needed = self.max_invalid_rate, None
-        if bounds.lower > limit:
-            status, relation = FindingStatus.FAILED, "more than"
-        elif bounds.upper <= limit:
-            status, relation = FindingStatus.PASSED, "within"
-        else:
-            status, relation = FindingStatus.UNDECIDED, "not shown to be within"
-            total = cases_for_upper_bound(bounds.rate, limit, alpha=alpha)
-            needed = None if total is None else max(1, total - bounds.n)
+        limit = self.max_invalid_rate
+        held = hold_rate(sum(flags), len(flags), limit, alpha=alpha)
+        bounds = held.bounds
         named = f"{counted(bounds.n, 'answer')} {'names' if bounds.hits == 1 else 'name'} no label"
         return Finding(
             evaluator=self.name,
             metric=f"{self.name}/invalid_rate",
             kind="limit",
-            status=status,
+            status=held.status,
             reason=f"{bounds.hits} of {named} ({bounds.rate:.2%}, at most "
-            f"{bounds.upper:.2%} at {100 * (1 - alpha):g} % confidence): {relation} the limit "
+            f"{bounds.upper:.2%} at {100 * (1 - alpha):g} % confidence): {held.relation} the limit "
             f"{limit:.2%}.",
             candidate=bounds.rate,
             interval=(bounds.lower, bounds.upper),
-            bound=bounds.lower if status is FindingStatus.FAILED else bounds.upper,
+            bound=held.bound,
             margin=limit,
             n=bounds.n,
-            needed=needed,
+            needed=held.needed,
         )
 
     def _paired(self, pairs: PairedRates, alpha: float) -> Finding:
