@@ -16,6 +16,14 @@ the configuration, never of the store, and are read once, when the configuration
 To rotate a key, add the new one, then end the old one with `valid_until`. The validity is held
 against the time that the release manifest states under the same signature, so the holder of an
 ended key can still backdate: a key that may have leaked must be `revoked`, not only ended.
+
+The same file lists, apart from these, who may sign a verdict and who may approve or override one
+(read by `verdict_trust`)::
+
+    gates:
+      - {name: gate-2026, public_key: keys/gate-2026.pub}
+    approvers:                             # one entry a key; the name is the person
+      - {name: Ada Lovelace, roles: [release-manager], public_key: keys/ada.pub}
 """
 
 import hashlib
@@ -56,11 +64,19 @@ class TrustEntry(Document):
         return self
 
 
+class ApproverEntry(TrustEntry):
+    """One key of a person who may approve a promotion, or override a block."""
+
+    roles: tuple[str, ...] = Field(min_length=1)
+
+
 class TrustDocument(Document):
     """The whole of `trust.yaml`."""
 
     schema_version: Literal[1]
     keys: tuple[TrustEntry, ...] = Field(min_length=1)
+    gates: tuple[TrustEntry, ...] = ()
+    approvers: tuple[ApproverEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +115,7 @@ class TrustedKeys:
             ConfigError: a file is missing, no EC key in PEM, or named twice.
         """
         document = read_yaml(path, TrustDocument)
-        keys = tuple(
-            trusted_key(
-                path.parent / entry.public_key,
-                name=entry.name,
-                valid_from=entry.valid_from,
-                valid_until=entry.valid_until,
-                revoked=entry.revoked,
-            )
-            for entry in document.keys
-        )
+        keys = tuple(entry_key(path, entry) for entry in document.keys)
         for kind, values in (
             ("name", [key.name for key in keys]),
             ("public key", [key.key_id for key in keys]),
@@ -120,6 +127,21 @@ class TrustedKeys:
     def by_id(self, key_id: str) -> TrustedKey | None:
         """Returns the key with an id, or None."""
         return next((key for key in self.keys if key.key_id == key_id), None)
+
+
+def entry_key(path: Path, entry: TrustEntry) -> TrustedKey:
+    """Reads the key of one entry of the trust file at `path`.
+
+    Raises:
+        ConfigError: no such file, or no public EC key (P-256 or P-384) in PEM.
+    """
+    return trusted_key(
+        path.parent / entry.public_key,
+        name=entry.name,
+        valid_from=entry.valid_from,
+        valid_until=entry.valid_until,
+        revoked=entry.revoked,
+    )
 
 
 def trusted_key(
