@@ -24,6 +24,7 @@ from assay.records import (
     RegisteredVersion,
     Role,
     RunContext,
+    SettingsMove,
     Verdict,
 )
 from assay.serving_profile import Profile
@@ -272,11 +273,17 @@ class Registry(Protocol):
         ...
 
     def promote(
-        self, ref: ArtifactRef, *, expected: ArtifactRef | None, gate_run: str
+        self,
+        ref: ArtifactRef,
+        *,
+        expected: ArtifactRef | None,
+        gate_run: str,
+        settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` and `previous-production` to what it was.
 
-        Refused (not moved) when `production` is no longer `expected`.
+        Refused (not moved) when `production` is no longer `expected`. Where `ref` is in production
+        already, its engine settings move, unless they are no longer what was compared with.
         """
         ...
 

@@ -106,7 +106,8 @@ class Probe:
 class Prediction:
     """One model's answer to one question; one line of a predictions file.
 
-    `raw` is the model's own words, never the question's. `label_logprobs` maps each label to a
+    `repeat` numbers the answers of one model to one case from 0. `raw` is the model's own words,
+    never the question's. `label_logprobs` maps each label to a
     natural-log probability. Times are measured by the client, in milliseconds, from sending the
     request; `ttft_ms` is None when the answer was not streamed. `attempts` counts transport tries.
     `error_kind` says why there is no answer (`timeout`, `http_500`, …), where that is known.
@@ -124,6 +125,7 @@ class Prediction:
     attempts: int = 1
     request_id: str = ""
     error_kind: str | None = None
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,9 @@ class LatencySample:
 
     `block` numbers the interleaved blocks from 0, in the order in which they ran; `started_s` is
     seconds since the load began. `status` is `ok` or `error`: `error_kind` says which (`timeout`,
-    `http_500`, `connection`, …). Times in milliseconds; `ttft_ms` is None when no token came.
+    `http_500`, `connection`, …). Times in milliseconds, from sending the request; `ttft_ms` is None
+    when no token came. `intended_s` is when an open loop's schedule wanted the request sent, on the
+    clock of `started_s`; None in a closed loop, where sending waits for an answer.
     """
 
     block: int
@@ -145,6 +149,48 @@ class LatencySample:
     prompt_tokens: int | None
     completion_tokens: int | None
     request_id: str
+    intended_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuSample:
+    """One accelerator at one moment, as NVML tells it; what it does not tell is None."""
+
+    index: int
+    busy_share: float | None
+    memory_bytes: int | None
+    memory_total_bytes: int | None
+    power_w: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSample:
+    """One engine at one moment of a load; one line of an engine file. None: it did not say.
+
+    `at_s` is seconds since the load began. `running`, `waiting` (requests) and `kv_cache_share`
+    (0 to 1) are of the moment; `preemptions`, `prefix_hits`, `prefix_queries` (tokens),
+    `prompt_tokens`, `generation_tokens`, `ttft_count`, `ttft_sum_s` and `cpu_s` count from the
+    engine's start. `ttft_buckets` maps the upper bounds of a histogram, in seconds, to how many
+    first tokens came within them. `memory_bytes` is that of the process tree or container. `gpus`
+    is empty where there is none. `error_kind` says why the engine did not answer.
+    """
+
+    at_s: float
+    running: float | None = None
+    waiting: float | None = None
+    kv_cache_share: float | None = None
+    preemptions: float | None = None
+    prefix_hits: float | None = None
+    prefix_queries: float | None = None
+    prompt_tokens: float | None = None
+    generation_tokens: float | None = None
+    ttft_count: float | None = None
+    ttft_sum_s: float | None = None
+    ttft_buckets: tuple[tuple[float, float], ...] = ()
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+    gpus: tuple[GpuSample, ...] = ()
+    error_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +235,8 @@ class EngineIdentity:
     """Everything about the engine that could change an answer or a time.
 
     `image` is a digest (`repo@sha256:…`), an image id (`sha256:…`), or, for a process, the digest
-    of its lock file; `arguments` are the engine's own, without paths that differ between runs.
+    of its lock file; `arguments` are the engine's own, without paths that differ between runs, and
+    after them the environment that the profile gives it, as `NAME=value`.
     """
 
     backend: str
@@ -266,6 +313,8 @@ class RunContext:
         digests: name → `sha256:…` of every input that is not recomputed from the evidence (golden
             file, task, serving, image).
         engine: identity of the engine, None when no server was started.
+        production_engine: production's, where one artifact was measured under two settings, so that
+            the verdict is about the settings; None where both models ran on `engine`.
         tools: name → version of every tool that took part.
         problems: what could not be measured.
         notes: facts for the reader that decide nothing (reused answers, uses of the golden set).
@@ -279,6 +328,7 @@ class RunContext:
     production: ArtifactRef | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     engine: EngineIdentity | None = None
+    production_engine: EngineIdentity | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
@@ -302,13 +352,30 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredVersion:
-    """A model version as the registry knows it; `number` is the registry's own counter."""
+    """A model version as the registry knows it; `number` is the registry's own counter.
+
+    `settings` is what its latest promotion was judged with (`flows.settings_change`), None where
+    that is not known.
+    """
 
     model: str
     version: str
     digest: str
     number: str
     gate_run: str | None = None
+    settings: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsMove:
+    """The engine settings a promotion was judged with, and those it was judged against.
+
+    `expected` is what `RegisteredVersion.settings` of production must still be for its settings to
+    move; None where they were not known.
+    """
+
+    to: str
+    expected: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

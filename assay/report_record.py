@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.records import Verdict
+from assay.records import EngineIdentity, Verdict
 from assay.report_numbers import MISSING, count, number
 
 
@@ -109,13 +109,10 @@ def provenance(verdict: Verdict) -> Provenance:
         "Seed of every resampling": f"{verdict.seed:016x}",
         "Judged only": ", ".join(verdict.only) or None,
     }
-    about = {} if engine is None else {
-        "Engine": f"{engine.engine} {engine.version}",
-        "Image or lock file": engine.image,
-        "Back end and profile": f"{engine.backend}, {engine.profile}",
-        "Hardware": engine.hardware,
-        "Arguments": shlex.join(engine.arguments),
-    }  # fmt: skip
+    about = {} if engine is None else _engine(engine)
+    theirs = context.production_engine
+    if theirs is not None:
+        about |= {f"Production's {key.lower()}": value for key, value in _engine(theirs).items()}
     refs = (("Candidate", context.candidate), ("Production", context.production))
     return Provenance(
         artifacts=tuple((role, f"{r.model} {r.version}", r.digest) for role, r in refs if r),
@@ -124,6 +121,16 @@ def provenance(verdict: Verdict) -> Provenance:
         inputs=tuple(sorted(verdict.inputs.items())),
         tools=tuple(sorted(context.tools.items())),
     )
+
+
+def _engine(engine: EngineIdentity) -> dict[str, str]:
+    return {
+        "Engine": f"{engine.engine} {engine.version}",
+        "Image or lock file": engine.image,
+        "Back end and profile": f"{engine.backend}, {engine.profile}",
+        "Hardware": engine.hardware,
+        "Arguments": shlex.join(engine.arguments),
+    }
 
 
 def commands(verdict: Verdict) -> Commands:

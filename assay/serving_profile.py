@@ -4,8 +4,9 @@ Decides what an engine is started with; leaves starting it to the server adapter
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from packaging.version import InvalidVersion, Version
 from pydantic import Field, field_validator
@@ -14,6 +15,7 @@ from assay import digests
 from assay.documents import Document, read_yaml
 from assay.errors import ConfigError
 
+_SETTINGS = {"image", "python", "arguments", "environment", "gpus", "limits"}
 _BY_DIGEST = re.compile(r"^(?:\S+@)?sha256:[0-9a-f]{64}$")
 
 
@@ -84,6 +86,16 @@ class Profile(Document):
             if argument.split("=")[0] in refused:
                 raise ValueError(f"{argument!r} is not allowed here: Assay sets or forbids it")
         return arguments
+
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What can change an answer or a time, as plain JSON; how long Assay waits is not in it."""
+        return self.model_dump(mode="json", include=_SETTINGS)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Self:
+        """Returns this profile with another's `settings`."""
+        return self.model_validate(self.model_dump(mode="json") | dict(settings))
 
 
 class Serving(Document):

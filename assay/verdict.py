@@ -73,7 +73,10 @@ def summarise(
 ) -> str:
     """Returns the verdict in a sentence or two."""
     candidate = _name(context.candidate, "the candidate")
-    production = _name(context.production, "production")
+    production, be = _name(context.production, "production"), "is"
+    if context.production_engine is not None:
+        candidate, production = f"the new engine settings of {candidate}", "those in production"
+        be = "are"
     first = context.production is None and all(f.production is None for f in findings)
     gating = [finding for finding in findings if finding.gating]
     failed = _leading(gating, FindingStatus.FAILED)
@@ -87,7 +90,7 @@ def summarise(
         others = _others(failed)
         text += f" ({', '.join(others)} also failed.)" if others else ""
     elif kind is VerdictKind.INCONCLUSIVE:
-        what = "may be the first release" if first else f"is as good as {production}"
+        what = "may be the first release" if first else f"{be} as good as {production}"
         text = f"It is not shown that {candidate} {what}: "
         text += undecided[0].reason if undecided else "no check was made."
         others = _others(undecided)
@@ -106,8 +109,21 @@ def next_steps(
     findings: Sequence[Finding],
     problems: Sequence[Problem],
     only: Sequence[str] = (),
+    *,
+    about_settings: bool = False,
 ) -> tuple[str, ...]:
-    """Returns what a release manager can do now, most useful first, each sentence once."""
+    """Returns what a release manager can do now, most useful first, each sentence once.
+
+    Args:
+        kind: the verdict.
+        findings: of every evaluator.
+        problems: what kept the gate from measuring.
+        only: the evaluators judged, where not all were.
+        about_settings: whether engine settings were judged, and not a model.
+    """
+    again = "publish the model as a new version"
+    if about_settings:
+        again = "gate the corrected settings; production keeps its own"
     steps: list[str] = []
     gating = [finding for finding in findings if finding.gating]
     if kind is VerdictKind.INVALID:
@@ -115,7 +131,7 @@ def next_steps(
         steps.append("Run the gate again: an invalid run may be repeated with nothing changed.")
     if kind is VerdictKind.BLOCK:
         failed = _leading(gating, FindingStatus.FAILED)
-        steps += [f"Mend {_subject(f)}, and publish the model as a new version." for f in failed]
+        steps += [f"Mend {_subject(f)}, and {again}." for f in failed]
     if kind is VerdictKind.INCONCLUSIVE:
         undecided = _leading(gating, FindingStatus.UNDECIDED)
         steps += [_settle(finding) for finding in undecided]
@@ -126,8 +142,12 @@ def next_steps(
     if only:
         steps.append("Run the gate without --only for a verdict that may move an alias.")
     if kind is VerdictKind.PROMOTE and not only:
-        steps.append("Nothing is left to do: the alias `production` may move to this version.")
+        moves = "these settings may be production's" if about_settings else _ALIAS_MOVES
+        steps.append(f"Nothing is left to do: {moves}.")
     return tuple(dict.fromkeys(steps))
+
+
+_ALIAS_MOVES = "the alias `production` may move to this version"
 
 
 def _leading(gating: Sequence[Finding], status: FindingStatus) -> list[Finding]:

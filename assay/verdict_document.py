@@ -92,20 +92,29 @@ class ContextDocument(Document):
     production: ArtifactDocument | None = None
     digests: dict[str, str] = Field(default_factory=dict)
     engine: EngineDocument | None = None
+    production_engine: EngineDocument | None = Field(
+        default=None, description="Production's, where the verdict is about engine settings."
+    )
     tools: dict[str, str] = Field(default_factory=dict)
     problems: tuple[ProblemDocument, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_record(self) -> RunContext:
         """Returns the context as a record."""
-        plain = self.model_dump(exclude={"candidate", "production", "engine", "problems"})
+        apart = {"candidate", "production", "engine", "production_engine", "problems"}
+        plain = self.model_dump(exclude=apart)
         return RunContext(
             **plain,
             candidate=ArtifactRef(**self.candidate.model_dump()) if self.candidate else None,
             production=ArtifactRef(**self.production.model_dump()) if self.production else None,
-            engine=EngineIdentity(**self.engine.model_dump()) if self.engine else None,
+            engine=_engine(self.engine),
+            production_engine=_engine(self.production_engine),
             problems=tuple(Problem(**problem.model_dump()) for problem in self.problems),
         )
+
+
+def _engine(document: EngineDocument | None) -> EngineIdentity | None:
+    return None if document is None else EngineIdentity(**document.model_dump())
 
 
 class VerdictDocument(Document):

@@ -106,7 +106,13 @@ def judge(
         verdict=kind,
         summary=summarise(kind, findings, problems, context, only),
         findings=findings,
-        next_steps=next_steps(kind, findings, problems, only),
+        next_steps=next_steps(
+            kind,
+            findings,
+            problems,
+            only,
+            about_settings=context.production_engine is not None,
+        ),
         inputs=_inputs(golden, probes, task, policy, raw, context)
         | ({"anchor_predictions": answers_digest(anchor.predictions)} if anchor else {}),
         metrics=_metrics(evaluations, inputs),

@@ -17,7 +17,7 @@ from assay.adapters import registry_layout as layout
 from assay.artifact import check_model_name
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import GateRecord
-from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion
+from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, SettingsMove
 
 
 @dataclass(slots=True)
@@ -86,11 +86,18 @@ class InMemoryRegistry:
             return name
 
     def promote(
-        self, ref: ArtifactRef, *, expected: ArtifactRef | None, gate_run: str
+        self,
+        ref: ArtifactRef,
+        *,
+        expected: ArtifactRef | None,
+        gate_run: str,
+        settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` (see `registry_aliases.promote`)."""
         with self._reaching(ref.model):
-            return aliases.promote(self, ref, expected=expected, gate_run=gate_run)
+            return aliases.promote(
+                self, ref, expected=expected, gate_run=gate_run, settings=settings
+            )
 
     def move_back(
         self, model: str, to_version: str | None, *, reason: str, who: str
@@ -119,7 +126,9 @@ class InMemoryRegistry:
 
     def tag(self, version: RegisteredVersion, key: str, value: str) -> None:
         """Sets a tag of a version."""
-        self._numbered(version.model, version.number).tags[key] = value
+        found = self._numbered(version.model, version.number)
+        found.tags[key] = value
+        found.record = replace(found.record, settings=found.tags.get(aliases.SETTINGS))
 
     def tagged(self, version: RegisteredVersion, key: str) -> str | None:
         """Returns a tag of a version, or None."""

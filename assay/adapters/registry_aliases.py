@@ -14,7 +14,7 @@ process at a time is in here is the registry's own care.
 from typing import Protocol
 
 from assay.errors import ConfigError, InfrastructureError
-from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion
+from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, SettingsMove
 
 PRODUCTION = "production"
 PREVIOUS = "previous-production"
@@ -22,6 +22,9 @@ CANDIDATE = "candidate"
 
 PROMOTED_BY = "assay.promoted_by"
 """Tag of a version: the gate run that moved, or was about to move, `production` to it."""
+
+SETTINGS = "assay.engine_settings"
+"""Tag of a version: the engine settings that its latest promotion was judged with."""
 
 ROLLED_BACK = "assay.rolled_back"
 """Tag of a version: who moved `production` away from it, and why."""
@@ -52,9 +55,16 @@ class AliasTable(Protocol):
 
 
 def promote(
-    table: AliasTable, ref: ArtifactRef, *, expected: ArtifactRef | None, gate_run: str
+    table: AliasTable,
+    ref: ArtifactRef,
+    *,
+    expected: ArtifactRef | None,
+    gate_run: str,
+    settings: SettingsMove | None = None,
 ) -> PromotionOutcome:
     """Moves `production` to `ref`, unless it is no longer `expected`.
+
+    Where `ref` is in production already and only its engine settings were judged, these move.
 
     Raises:
         ConfigError: `ref` is not registered.
@@ -68,7 +78,7 @@ def promote(
         )
     current = table.named(ref.model, PRODUCTION)
     if current is not None and _is(current, target):
-        return _already(table, current, gate_run)
+        return _settle(table, current, gate_run, settings) or _already(table, current, gate_run)
     if (current and current.digest) != (expected and expected.digest):
         return PromotionOutcome(
             moved=False,
@@ -88,6 +98,8 @@ def promote(
             previous=None,
         )
     table.tag(target, PROMOTED_BY, gate_run)
+    if settings is not None:
+        table.tag(target, SETTINGS, settings.to)
     _move(table, current, target)
     return PromotionOutcome(
         moved=True,
@@ -150,6 +162,25 @@ def _move(table: AliasTable, leaving: RegisteredVersion | None, target: Register
             f"reads back as {_say(after)}; something else moves it at the same time: find out "
             "what, then run the same command again"
         )
+
+
+def _settle(
+    table: AliasTable, current: RegisteredVersion, gate_run: str, settings: SettingsMove | None
+) -> PromotionOutcome | None:
+    """Moves production's engine settings; None where they are not what is to be moved."""
+    if settings is None or current.settings == settings.to:
+        return None
+    moved = current.settings == settings.expected
+    if moved:
+        table.tag(current, PROMOTED_BY, gate_run)
+        table.tag(current, SETTINGS, settings.to)
+        reason = f"production stays {current.version}; its engine settings are now those judged"
+    else:
+        reason = (
+            f"production {current.version} is not recorded with the engine settings that the "
+            "verdict was computed against; run the gate again, without --production-serving"
+        )
+    return PromotionOutcome(moved=moved, reason=reason, production=current, previous=None)
 
 
 def _already(table: AliasTable, current: RegisteredVersion, gate_run: str) -> PromotionOutcome:

@@ -26,7 +26,7 @@ from assay.adapters.registry_versions import MlflowVersions
 from assay.artifact import check_model_name
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import GateRecord
-from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, Role
+from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, Role, SettingsMove
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -85,11 +85,18 @@ class MlflowRegistry:
             return done or self._write(experiment, gate)
 
     def promote(
-        self, ref: ArtifactRef, *, expected: ArtifactRef | None, gate_run: str
+        self,
+        ref: ArtifactRef,
+        *,
+        expected: ArtifactRef | None,
+        gate_run: str,
+        settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` (see `registry_aliases.promote`)."""
         with self._alone(ref.model):
-            return aliases.promote(self._versions, ref, expected=expected, gate_run=gate_run)
+            return aliases.promote(
+                self._versions, ref, expected=expected, gate_run=gate_run, settings=settings
+            )
 
     def move_back(
         self, model: str, to_version: str | None, *, reason: str, who: str

@@ -7,7 +7,7 @@ what it says of its gates. When an alias may move is `registry_aliases`'.
 from typing import TYPE_CHECKING
 
 from assay.adapters import registry_layout as layout
-from assay.adapters.registry_aliases import CANDIDATE
+from assay.adapters.registry_aliases import CANDIDATE, SETTINGS
 from assay.adapters.registry_connection import MlflowConnection
 from assay.errors import ConfigError
 from assay.ports import GateRecord
@@ -115,4 +115,5 @@ def _record(found: "ModelVersion") -> RegisteredVersion:
         digest=found.tags[layout.DIGEST],
         number=str(found.version),
         gate_run=found.tags.get(layout.GATE_RUN),
+        settings=found.tags.get(SETTINGS),
     )

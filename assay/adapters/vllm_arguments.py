@@ -81,8 +81,12 @@ def server_arguments(
 
 
 def identity_arguments(request: ServeRequest) -> tuple[str, ...]:
-    """Returns the arguments that can change an answer or a time: all but this run's own names."""
-    return tuple(_settled_arguments(request))
+    """Returns what can change an answer or a time: arguments, then the profile's environment.
+
+    This run's own names and paths are left out.
+    """
+    environment = sorted(request.profile.environment.items())
+    return (*_settled_arguments(request), *(f"{name}={value}" for name, value in environment))
 
 
 def _settled_arguments(request: ServeRequest) -> list[str]:
