@@ -23,7 +23,7 @@ The same file lists, apart from these, who may sign a verdict and who may approv
     gates:
       - {name: gate-2026, public_key: keys/gate-2026.pub}
     approvers:                             # one entry a key; the name is the person
-      - {name: Ada Lovelace, roles: [release-manager], public_key: keys/ada.pub}
+      - {name: Ada Lovelace, roles: [approve, override], public_key: keys/ada.pub}
 """
 
 import hashlib
@@ -64,10 +64,13 @@ class TrustEntry(Document):
         return self
 
 
-class ApproverEntry(TrustEntry):
-    """One key of a person who may approve a promotion, or override a block."""
+Office = Literal["approve", "override"]
 
-    roles: tuple[str, ...] = Field(min_length=1)
+
+class ApproverEntry(TrustEntry):
+    """One key of a person who may approve a promotion, override a block, or both."""
+
+    roles: tuple[Office, ...] = Field(min_length=1)
 
 
 class TrustDocument(Document):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from assay.documents import read_yaml
 from assay.errors import ConfigError
-from assay.trust import TrustDocument, TrustedKey, TrustedKeys, entry_key
+from assay.trust import Office, TrustDocument, TrustedKey, TrustedKeys, entry_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Approver:
     """One key of a person; `key.name` is the person, who may have several keys over time."""
 
     key: TrustedKey
-    roles: tuple[str, ...]
+    roles: tuple[Office, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class VerdictTrust:
         """The approvers' keys."""
         return TrustedKeys(tuple(approver.key for approver in self.approvers))
 
-    def roles_of(self, key: TrustedKey) -> tuple[str, ...]:
+    def roles_of(self, key: TrustedKey) -> tuple[Office, ...]:
         """Returns the roles under which a key is listed; none for a key that is not."""
         found = (one.roles for one in self.approvers if one.key.key_id == key.key_id)
         return next(found, ())
@@ -69,6 +69,6 @@ def _once(kind: str, values: list[str], path: Path) -> None:
     if len(set(values)) < len(values):
         raise ConfigError(
             f"{path}: two entries of `keys`, `gates` and `approvers` have the same {kind}; "
-            "expected each to have its own, so that nobody holds two offices by one key; make another key "
-            "with `assay store keygen`"
+            "expected each to have its own, so that nobody holds two offices by one key; make "
+            "another key with `assay store keygen`"
         )

@@ -13,7 +13,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from assay import digests
-from assay.adapters.signer_dsse import verify_statement
 from assay.adapters.signer_model_signing import verify_folder
 from assay.artifact import (
     CHAT_TEMPLATE,
@@ -27,6 +26,7 @@ from assay.artifact import (
 from assay.artifact_checks import ArtifactRules, CheckedArtifact, check_folder
 from assay.artifact_files import refuse
 from assay.documents import describe, parse_json
+from assay.envelopes import verify_statement
 from assay.errors import ConfigError
 from assay.trust import TrustedKey, TrustedKeys
 
