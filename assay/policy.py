@@ -6,12 +6,13 @@ own (its dataclass fields), validated when `evaluators.registry.build` makes it.
 
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from assay import digests
 from assay.documents import Document, read_yaml
+from assay.records import Role
 from assay.wording import counted
 
 Backend = Literal["docker", "process", "endpoint", "kubernetes"]
@@ -61,6 +62,34 @@ class Anchor(Document):
     macro_margin: float = Field(gt=0.0, lt=1.0, description="The same for macro-F1.")
 
 
+ChangeClass = Literal["standard", "emergency", "low-risk"]
+
+
+class Promotion(Document):
+    """What it takes to move `production`, beside the verdict itself."""
+
+    unsigned: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="Whether a verdict that no gate's key has signed may move `production`: "
+        "`allow` is for development.",
+    )
+    valid_days: int = Field(
+        default=7, ge=1, le=366, description="Days after which a promote no longer moves anything."
+    )
+    approvals: dict[ChangeClass, Annotated[int, Field(ge=0, le=9)]] = Field(
+        default_factory=dict,
+        description="Change class → how many people must approve a promote of that class. A class "
+        "that is left out needs as many as the strictest.",
+    )
+    wait_hours: float = Field(
+        default=24, gt=0, le=24 * 30, description="How long a paused run waits for people."
+    )
+
+    def approvers_for(self, change: ChangeClass) -> int:
+        """Returns how many people must approve a promote of a change class."""
+        return self.approvals.get(change, max(self.approvals.values(), default=0))
+
+
 class Policy(Document):
     """The thresholds of the release gate: the whole of `policy.yaml`."""
 
@@ -92,9 +121,24 @@ class Policy(Document):
     replicates: int = Field(
         default=10_000, ge=999, le=1_000_000, description="Draws of every resampling test."
     )
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="How many times each golden case is asked of each model. The answers to one "
+        "case are a cluster: they make its score steadier, not the set larger.",
+    )
+    noise_floor: bool = Field(
+        default=False,
+        description="Ask production twice where it would be asked once, and show how often it "
+        "disagrees with itself beside how often the candidate disagrees with it.",
+    )
     backends_that_may_promote: tuple[Backend, ...] = Field(
         default=("docker", "kubernetes"),
         description="Server back ends whose verdict may move `production`.",
+    )
+    promotion: Promotion = Field(
+        default_factory=Promotion, description="Signature, age and approvals of a promote."
     )
     freeze: bool = Field(
         default=False, description="Blocks every candidate, save by a recorded override."
@@ -116,6 +160,11 @@ class Policy(Document):
     def digest(self) -> str:
         """Digest of the canonical form; comments and layout do not change it."""
         return digests.of_json(self.model_dump(mode="json"))
+
+    def times_asked(self, role: Role) -> int:
+        """How many times a model is asked each golden case; the noise floor takes two."""
+        twice = self.noise_floor and role is Role.PRODUCTION
+        return max(self.repeats, 2) if twice else self.repeats
 
     def frozen_on(self, day: date) -> str | None:
         """Returns why nothing may be released on a day, or None when it may."""
