@@ -14,7 +14,7 @@ from assay import evidence
 from assay.errors import InfrastructureError
 from assay.policy import Policy
 from assay.ports import GateRecord, Registry
-from assay.records import PromotionOutcome, RegisteredVersion, RunContext, Verdict
+from assay.records import PromotionOutcome, RegisteredVersion, RunContext, SettingsMove, Verdict
 from assay.verdict import may_move_alias, verdict_bytes
 from evaluators.judgement import Judgement, RawAnswers
 from flows.gathering import Baseline, Ports
@@ -54,6 +54,7 @@ class Conclusion:
     baseline: Baseline | None
     measured: Measured | None
     ledger_key: Mapping[str, str]
+    settings: SettingsMove | None = None
 
     def run(self) -> GateResult:
         """Writes, records and, if the verdict allows it, promotes.
@@ -72,6 +73,7 @@ class Conclusion:
                 steps=self.steps,
                 production=self.baseline.production,
                 recorded_as=recorded_as,
+                settings=self.settings,
             )
         return GateResult(
             verdict=self.judgement.verdict,
@@ -94,6 +96,8 @@ class Conclusion:
                 predictions=answers.predictions,
                 probe_answers=answers.probe_answers,
                 latency=answers.latency,
+                engine=answers.engine,
+                latency_again=answers.latency_again,
             )
         (self.folder / "verdict.json").write_bytes(verdict_bytes(self.judgement.verdict))
         evidence.write_json(self.folder / "timings.json", self.steps.timings_s)
@@ -123,7 +127,9 @@ class Conclusion:
 
     def _record(self, baseline: Baseline) -> GateRecord:
         request, candidate = self.request, self.context.candidate
-        registrable = candidate is not None and request.backend != "endpoint"
+        # Settings say nothing about a version: what its own gate found stays on record.
+        about_model = self.context.production_engine is None
+        registrable = candidate is not None and request.backend != "endpoint" and about_model
         answers = self.measured.answers if self.measured else {}
         return GateRecord(
             model=request.model,
@@ -148,6 +154,7 @@ def promote(
     steps: Steps,
     production: RegisteredVersion | None,
     recorded_as: str,
+    settings: SettingsMove | None = None,
 ) -> PromotionOutcome | None:
     """Moves `production` to the verdict's candidate if the verdict and the policy allow it.
 
@@ -169,7 +176,10 @@ def promote(
     return steps.run(
         "move production",
         lambda: registry.promote(
-            candidate, expected=verdict.context.production, gate_run=recorded_as
+            candidate,
+            expected=verdict.context.production,
+            gate_run=recorded_as,
+            settings=settings,
         ),
         retries=1,
     )

@@ -28,11 +28,13 @@ from assay.ports import Progress
 from assay.records import ArtifactRef, Problem, Role, RunContext, Verdict
 from assay.verdict_document import verdict_from_json
 from evaluators.judgement import Judgement, judge
+from flows import settings_change
 from flows.conclude import Conclusion, GateResult, promote, tool_versions
 from flows.gathering import Baseline, Gathering, Ports, UnmeasurableError
 from flows.measure import Measured, Measurement, Subject
 from flows.request import Documents, GateRequest, load_documents
 from flows.settings import Settings
+from flows.settings_change import SettingsChange
 from flows.steps import Steps
 
 
@@ -96,6 +98,7 @@ class _Gate:
         self.ports, self.steps, self.progress, self.now = ports, steps, progress, now
         started = now()
         self.run_id = new_run_id(started)
+        self.change: SettingsChange | None = None
         self.gathering = Gathering(
             request=request, documents=documents, ports=ports, steps=steps, run_id=self.run_id
         )
@@ -132,6 +135,7 @@ class _Gate:
             candidate=candidate,
             production=None if production is None else production.ref,
         )
+        subjects = self._with_production_settings(subjects, baseline)
         key = self._ledger_key(candidate, baseline)
         recorded = self._recorded(key, baseline)
         if recorded is not None:
@@ -142,8 +146,9 @@ class _Gate:
         self.context = replace(
             self.context,
             engine=measured.engine,
+            production_engine=measured.production_engine,
             digests={**self.context.digests, "image": measured.engine.image.rpartition("@")[2]},
-            notes=(*measured.notes, uses),
+            notes=(*self.context.notes, *measured.notes, uses),
         )
         self._finished()
         judgement = self.steps.run("judge", lambda: self._judge(measured, baseline))
@@ -151,9 +156,29 @@ class _Gate:
 
     # --- the same question asked before ---------------------------------------------------------
 
+    def _with_production_settings(
+        self, subjects: Mapping[Role, Subject], baseline: Baseline
+    ) -> dict[Role, Subject]:
+        """Gives production its own engine settings, where the verdict is to be about settings."""
+        request, documents, found = self.request, self.documents, dict(subjects)
+        held, candidate = baseline.production, subjects[Role.CANDIDATE].ref
+        change = settings_change.find(request, documents, held, candidate)
+        notes = settings_change.notes(request, documents, held, change)
+        digests = dict(self.context.digests)
+        if change is not None:
+            production = found[Role.PRODUCTION]
+            found[Role.PRODUCTION] = replace(production, profile=change.profile)
+            texts = {**documents.texts, settings_change.EVIDENCE: change.text}
+            self.documents = replace(documents, texts=texts)
+            digests[settings_change.EVIDENCE] = change.digest
+        self.change = change
+        self.context = replace(self.context, digests=digests, notes=(*self.context.notes, *notes))
+        return found
+
     def _ledger_key(self, candidate: ArtifactRef, baseline: Baseline) -> dict[str, str]:
         production = self.context.production
-        return {
+        own = {} if self.change is None else {settings_change.EVIDENCE: self.change.digest}
+        return own | {
             "model": candidate.model,
             "candidate": candidate.digest,
             "production": production.digest if production else "none",
@@ -170,7 +195,7 @@ class _Gate:
         """
         if self.request.backend == "endpoint":  # what answers at a URL has no lasting identity
             return None
-        promoted = key["candidate"] == key["production"]
+        promoted = key["candidate"] == key["production"] and self.change is None
         if promoted:  # by which verdict?
             key = {name: value for name, value in key.items() if name != "production"}
         found = self.gathering.measurable(
@@ -197,6 +222,9 @@ class _Gate:
                 steps=self.steps,
                 production=baseline.production,
                 recorded_as=run,
+                settings=settings_change.move(
+                    self.change, self.request, self.documents, self.context
+                ),
             ),
             reused=True,
         )
@@ -287,6 +315,7 @@ class _Gate:
             baseline=baseline,
             measured=measured,
             ledger_key=key or {},
+            settings=settings_change.move(self.change, self.request, self.documents, self.context),
         ).run()
 
     def _finished(self, *, problems: tuple[Problem, ...] = ()) -> None:

@@ -117,6 +117,10 @@ def gate_release(
     report_dir: Annotated[
         str | None, Field(description="Folder of the evidence; empty: one a run.")
     ] = None,
+    production_serving: Annotated[
+        str | None,
+        Field(description="Production's own serving file: judges engine settings, not the model."),
+    ] = None,
 ) -> State[Any]:
     """Judges a candidate version against production and promotes or blocks it.
 
@@ -135,6 +139,7 @@ def gate_release(
         production_url=production_url,
         golden=golden,
         report_dir=None if report_dir is None else Path(report_dir),
+        production_serving=None if production_serving is None else Path(production_serving),
     )
     settings = from_environment()
     log = _logger()

@@ -37,6 +37,7 @@ from assay.records import (
     PulledArtifact,
     Role,
 )
+from assay.serving_profile import Profile
 from evaluators.judgement import RawAnswers
 from flows.request import Documents
 from flows.steps import Steps
@@ -47,6 +48,8 @@ class Subject:
     """One model to measure: a verified artifact, or a URL somebody else answers at.
 
     The anchor takes production's role (it is what the candidate is compared with) under an `alias`.
+    `profile` is what the model is served with where that is not the request's: production's own
+    settings, where the verdict is about settings.
     """
 
     role: Role
@@ -54,6 +57,7 @@ class Subject:
     artifact: PulledArtifact | None = None
     url: str | None = None
     alias: str | None = None
+    profile: Profile | None = None
 
     @property
     def name(self) -> str:
@@ -65,11 +69,13 @@ class Subject:
 class Measured:
     """Everything two models said, and the engine they said it on.
 
-    `anchor` holds the golden answers of the release that the policy pins, where it pins one.
+    `anchor` holds the golden answers of the release that the policy pins, where it pins one;
+    `production_engine` is production's, where it has settings of its own.
     """
 
     answers: Mapping[Role, RawAnswers]
     engine: EngineIdentity
+    production_engine: EngineIdentity | None = None
     anchor: RawAnswers | None = None
     notes: tuple[str, ...] = ()
 
@@ -101,12 +107,16 @@ class Measurement:
         """
         with ExitStack() as stack:
             running = self._start(subjects, stack)
-            engine = self._one_engine(
-                {role.value: server.identity for role, server in running.items()}
-            )
+            engine = running[Role.CANDIDATE].identity
+            found = {role.value: server.identity for role, server in running.items()}
+            apart = any(subject.profile is not None for subject in subjects.values())
+            if apart:
+                self._one_machine(found)
+            else:
+                self._one_engine(found)
             notes: list[str] = []
             asked = {
-                role: self._ask(subject, running[role], engine, notes)
+                role: self._ask(subject, running[role], running[role].identity, notes)
                 for role, subject in subjects.items()
             }
             latency = self._time(running)
@@ -124,6 +134,7 @@ class Measurement:
         return Measured(
             answers=answers,
             engine=engine,
+            production_engine=running[Role.PRODUCTION].identity if apart else None,
             anchor=None if anchor is None else self._ask_anchor(anchor, engine, notes),
             notes=tuple(notes),
         )
@@ -164,7 +175,7 @@ class Measurement:
             url=subject.url,
             name=subject.ref.model,
             role=subject.role,
-            profile=self.documents.profile,
+            profile=subject.profile or self.documents.profile,
             profile_name=self.profile_name,
             run_id=self.run_id,
             readiness_messages=task.render(task.readiness_text),
@@ -180,6 +191,15 @@ class Measurement:
                 "compared; serve all with the same image, arguments and kind of machine"
             )
         return identities.pop()
+
+    def _one_machine(self, found: Mapping[str, EngineIdentity]) -> None:
+        """Makes sure that two settings ran on one kind of machine: nothing else may differ."""
+        if len({(one.backend, one.engine, one.hardware) for one in found.values()}) > 1:
+            described = "; ".join(f"{name}: {identity}" for name, identity in found.items())
+            raise InfrastructureError(
+                f"the two settings ran on different machines ({described}), so their times cannot "
+                "be compared; serve both on the same kind of machine, by the same back end"
+            )
 
     def _ask(
         self, subject: Subject, server: RunningServer, engine: EngineIdentity, notes: list[str]

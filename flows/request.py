@@ -27,6 +27,8 @@ class GateRequest:
 
     `golden` is a Git revision or the path of a golden file; None is the working tree's. `backend`
     None picks docker where an engine answers and holds the image, and a process otherwise.
+    `production_serving` is a second serving file, for production alone: then the verdict is about
+    the settings (`flows.settings_change`).
     """
 
     model: str
@@ -40,6 +42,7 @@ class GateRequest:
     production_url: str | None = None
     golden: str | None = None
     report_dir: Path | None = None
+    production_serving: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class Documents:
     profile: Profile
     evaluators: tuple[Evaluator, ...]
     texts: Mapping[str, bytes]
+    production_profile: Profile | None = None
 
     def wants(self, evaluator: str) -> bool:
         """Whether the policy names an evaluator."""
@@ -80,6 +84,11 @@ def check_request(request: GateRequest) -> None:
             f"--candidate-url and --production-url need --backend endpoint, found "
             f"{request.backend or 'no --backend'}; add it, or leave the URLs out"
         )
+    if request.backend == "endpoint" and request.production_serving is not None:
+        raise ConfigError(
+            f"--production-serving {request.production_serving}: with --backend endpoint no engine "
+            "is started, so no settings can be given to it; leave it out"
+        )
     folder = request.report_dir
     if folder is not None and folder.exists() and not (folder.is_dir() and _is_empty(folder)):
         raise ConfigError(
@@ -101,11 +110,17 @@ def load_documents(request: GateRequest) -> Documents:
     check_request(request)
     policy, task = load_policy(request.policy), load_task(request.task)
     serving = load_serving(request.serving)
+    texts = {name: getattr(request, name).read_bytes() for name in DOCUMENTS}
+    production_profile = None
+    if request.production_serving is not None:
+        production_profile = load_serving(request.production_serving).profile(request.profile)
+        texts["production_serving"] = request.production_serving.read_bytes()
     return Documents(
         policy=policy,
         task=task,
         serving=serving,
         profile=serving.profile(request.profile),
         evaluators=tuple(registry.build(policy, task, where=str(request.policy))),
-        texts={name: getattr(request, name).read_bytes() for name in DOCUMENTS},
+        texts=texts,
+        production_profile=production_profile,
     )

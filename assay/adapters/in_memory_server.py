@@ -5,7 +5,7 @@ stopped can be read from `running`, so a test can see that nothing is left.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -29,7 +29,8 @@ class InMemoryServer:
 
     Args:
         failures: version → the exception its engine raises when waited for.
-        identity: what every engine says it is.
+        identity: what every engine says it is, but for the arguments and environment it was
+            given.
         left_behind: sentences that the next `reap` returns, once.
     """
 
@@ -38,13 +39,18 @@ class InMemoryServer:
     left_behind: list[str] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
     launched: list[str] = field(default_factory=list)
+    requests: list[ServeRequest] = field(default_factory=list)
 
     def launch(self, request: ServeRequest) -> "InMemoryEngine":
         """Starts an engine that knows its version only."""
         version = request.artifact.ref.version if request.artifact else str(request.url)
         self.launched.append(version)
         self.running.append(version)
-        return InMemoryEngine(server=self, version=version)
+        self.requests.append(request)
+        profile = request.profile
+        environment = (f"{name}={value}" for name, value in sorted(profile.environment.items()))
+        identity = replace(self.identity, arguments=(*profile.arguments, *environment))
+        return InMemoryEngine(server=self, version=version, identity=identity)
 
     def reap(self) -> Sequence[str]:
         """Forgets what was left behind."""
@@ -58,6 +64,7 @@ class InMemoryEngine:
 
     server: InMemoryServer
     version: str
+    identity: EngineIdentity
 
     def wait_ready(self, progress: Progress) -> RunningServer:
         """Returns at once, or raises what the server was told to."""
@@ -67,7 +74,7 @@ class InMemoryEngine:
             raise failure
         return RunningServer(
             endpoint=Endpoint(base_url="http://in-memory", model=self.version),
-            identity=self.server.identity,
+            identity=self.identity,
             started_in_s=0.0,
             log_tail=lambda: "",
             is_alive=lambda: self.version in self.server.running,

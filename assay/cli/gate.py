@@ -36,6 +36,13 @@ def gate(
     report_dir: Annotated[
         Path | None, typer.Option(help="Folder of the evidence. Default: one a run.")
     ] = None,
+    production_serving: Annotated[
+        Path | None,
+        typer.Option(
+            help="Production's own serving file: judges engine settings, not the model. Default: "
+            "what production was promoted with, where the version is the one in production."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Judges a version against production, and promotes or blocks it.
@@ -60,6 +67,7 @@ def gate(
         production_url=production_url,
         golden=golden,
         report_dir=report_dir,
+        production_serving=production_serving,
     )
     load_documents(request)  # a wrong file is said before a missing key or engine is
     settings, progress = from_environment(), TimedProgress()
