@@ -6,9 +6,12 @@
       verdict.json  run.json  policy.yaml  task.yaml  serving.yaml
       golden_index.jsonl  probes_index.jsonl      (everything but the texts: their SHA-256)
       candidate/  production/  anchor/
-        predictions.jsonl  probe_answers.jsonl  latency.jsonl
+        predictions.jsonl  probe_answers.jsonl  latency.jsonl  engine_samples.jsonl
+        latency_again.jsonl                     (production timed against itself, on request)
       report.html  timings.json                   (for people; not part of the verdict)
       SHA256SUMS                                  (every file above)
+      attestation.json                            (signed: the verdict and the digest of SHA256SUMS)
+      approvals/*.json                            (signed by people, after the verdict)
 
 Decides what is stored and how it is read back; what it means is the judgement's. No case text is
 ever written here. `SHA256SUMS` is written last: a folder without it is not finished.
@@ -22,10 +25,12 @@ from typing import Any
 
 from assay import digests
 from assay.documents import parse_json, read_text, validate
+from assay.engine_samples import engine_row
 from assay.errors import ArtifactError
 from assay.golden_set import index_row
-from assay.predictions import to_json
+from assay.predictions import place, to_json
 from assay.records import (
+    EngineSample,
     GoldenCase,
     LatencySample,
     Prediction,
@@ -35,6 +40,9 @@ from assay.records import (
 from assay.verdict_document import ContextDocument
 
 SUMS = "SHA256SUMS"
+ATTESTATION = "attestation.json"
+APPROVALS = "approvals"
+"""What is signed after the folder was sealed: it vouches for the seal, so the seal leaves it out."""
 ANCHOR = "anchor"
 """Folder of the anchor release's answers, where the policy pins one."""
 
@@ -86,22 +94,28 @@ def write_answers(
     predictions: Sequence[Prediction],
     probe_answers: Sequence[Prediction],
     latency: Sequence[LatencySample],
+    engine: Sequence[EngineSample] = (),
+    latency_again: Sequence[LatencySample] = (),
 ) -> None:
     """Stores one model's answers in its folder.
 
-    They are in the order of case ids; latency samples in the order in which they were taken.
+    They are in the order of case ids and repeats; latency and engine samples in the order in
+    which they were taken.
     """
     by_case = {"predictions.jsonl": predictions, "probe_answers.jsonl": probe_answers}
     for name, rows in by_case.items():
         if rows:
-            ordered = sorted(rows, key=lambda row: row.case_id)
+            ordered = sorted(rows, key=place)
             write_jsonl(folder / name, map(to_json, ordered))
-    if latency:
-        write_jsonl(folder / "latency.jsonl", map(to_json, latency))
+    for name, samples in (("latency.jsonl", latency), ("latency_again.jsonl", latency_again)):
+        if samples:
+            write_jsonl(folder / name, map(to_json, samples))
+    if engine:
+        write_jsonl(folder / "engine_samples.jsonl", map(engine_row, engine))
 
 
 def seal(folder: Path) -> None:
-    """Writes `SHA256SUMS` (the format of sha256sum) over every file of the folder."""
+    """Writes `SHA256SUMS` (the format of sha256sum) over every file but the signed statements."""
     lines = [
         f"{digests.of_file(path).removeprefix('sha256:')}  {path.relative_to(folder).as_posix()}\n"
         for path in _files(folder)
@@ -116,10 +130,7 @@ def check_seal(folder: Path) -> None:
         ArtifactError: a file was changed, added or removed since the folder was sealed.
         ConfigError: the folder has no seal, so it is not a finished evidence folder.
     """
-    stated: dict[str, str] = {}
-    for line in read_text(folder / SUMS).splitlines():
-        digest, _, name = line.partition("  ")
-        stated[name] = digest
+    stated = sealed_digests(folder)
     found = {
         path.relative_to(folder).as_posix(): digests.of_file(path).removeprefix("sha256:")
         for path in _files(folder)
@@ -134,5 +145,23 @@ def check_seal(folder: Path) -> None:
         )
 
 
+def sealed_digests(folder: Path) -> dict[str, str]:
+    """Returns what `SHA256SUMS` states: file name → hex SHA-256.
+
+    Raises:
+        ConfigError: the folder has no seal.
+    """
+    stated: dict[str, str] = {}
+    for line in read_text(folder / SUMS).splitlines():
+        digest, _, name = line.partition("  ")
+        stated[name] = digest
+    return stated
+
+
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS)
+    signed = (folder / ATTESTATION, folder / SUMS)
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path not in signed and path.parent != folder / APPROVALS
+    )

@@ -7,7 +7,7 @@ evaluators. A last line cut short by a kill or a full disk is dropped on resume,
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -21,6 +21,9 @@ from assay.records import AnswerStatus, LatencySample, Prediction
 Milliseconds = Annotated[float, Field(strict=True, ge=0)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 """As many as JSON carries exactly. Strict: `true` tokens or `"12"` ms were not measured."""
+
+Place = tuple[str, int]
+"""Case id and repeat."""
 
 
 class PredictionRow(Document):
@@ -38,6 +41,7 @@ class PredictionRow(Document):
     attempts: Count = 1
     request_id: str = ""
     error_kind: Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")] | None = None
+    repeat: Annotated[int, Field(strict=True, ge=0, le=999)] = 0
 
     @model_validator(mode="after")
     def _status_and_label_agree(self) -> Self:
@@ -63,14 +67,25 @@ class LatencyRow(Document):
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
     request_id: str = ""
+    intended_s: Annotated[float, Field(strict=True, ge=0)] | None = None
 
 
 def to_json(record: Prediction | LatencySample) -> dict[str, Any]:
     """Returns a record as a JSON object, fields in the contract's order."""
     row = {name: _plain(getattr(record, name)) for name in record.__slots__}
-    if isinstance(record, Prediction) and record.error_kind is None:
-        del row["error_kind"]  # an answer has none, and nearly all lines are answers
+    if isinstance(record, Prediction):
+        # Nearly all lines are first answers: they are written without what only others have.
+        for name, usual in (("error_kind", None), ("repeat", 0)):
+            if row[name] == usual:
+                del row[name]
+    elif row["intended_s"] is None:
+        del row["intended_s"]
     return row
+
+
+def place(prediction: Prediction) -> Place:
+    """Returns which question a prediction answers: its case, and the how-manieth time."""
+    return prediction.case_id, prediction.repeat
 
 
 def _plain(value: Any) -> Any:
@@ -106,7 +121,7 @@ class AnswerFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.done: dict[str, Prediction] = {}
+        self.done: dict[Place, Prediction] = {}
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
@@ -146,7 +161,7 @@ class AnswerFile:
                 f"{self.path}: an answer cannot be written ({error.strerror}); free some space and "
                 "run the same command again: the answers stored so far are kept"
             ) from error
-        self.done[prediction.case_id] = prediction
+        self.done[place(prediction)] = prediction
 
     def _recover(self) -> None:
         text = self.path.read_bytes()
@@ -155,18 +170,22 @@ class AnswerFile:
             os.ftruncate(self._descriptor, end)
         for prediction in read_predictions(self.path):
             if prediction.status is not AnswerStatus.ERROR:
-                self.done[prediction.case_id] = prediction
+                self.done[place(prediction)] = prediction
 
 
-def final_answers(predictions: Iterable[Prediction]) -> tuple[Prediction, ...]:
-    """Drops an `error` line that a later line for the same case has overtaken (a resumed run)."""
-    answered = {p.case_id for p in predictions if p.status is not AnswerStatus.ERROR}
-    last_error = {p.case_id: p for p in predictions if p.status is AnswerStatus.ERROR}
+def final_answers(predictions: Collection[Prediction]) -> tuple[Prediction, ...]:
+    """Drops an `error` line that a later line for the same question has overtaken (a resumed run).
+
+    Args:
+        predictions: of one model.
+    """
+    answered = {place(p) for p in predictions if p.status is not AnswerStatus.ERROR}
+    last_error = {place(p): p for p in predictions if p.status is AnswerStatus.ERROR}
     return tuple(
         p
         for p in predictions
         if p.status is not AnswerStatus.ERROR
-        or (p.case_id not in answered and last_error[p.case_id] is p)
+        or (place(p) not in answered and last_error[place(p)] is p)
     )
 
 

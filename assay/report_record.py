@@ -155,6 +155,12 @@ def _judge(inputs: Mapping[str, str], only: Sequence[str]) -> str:
         "anchor_predictions": ("anchor", "anchor/predictions.jsonl"),
         "candidate_latency": ("candidate-latency", "candidate/latency.jsonl"),
         "production_latency": ("production-latency", "production/latency.jsonl"),
+        "production_latency_again": (
+            "production-latency-again",
+            "production/latency_again.jsonl",
+        ),
+        "candidate_engine_samples": ("candidate-engine", "candidate/engine_samples.jsonl"),
+        "production_engine_samples": ("production-engine", "production/engine_samples.jsonl"),
     }
     words = ["assay judge"]
     words += [f"--{flag} {file}" for key, (flag, file) in files.items() if key in inputs]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from assay.golden_set import GoldenSet
-from assay.records import Finding, LatencySample, Prediction, Probe, Role
+from assay.records import EngineSample, Finding, LatencySample, Prediction, Probe, Role
 from assay.task import Task
 
 
@@ -14,18 +14,36 @@ from assay.task import Task
 class ModelAnswers:
     """What one model answered. A case that was not answered is absent, never a made-up answer.
 
-    `predictions` maps golden case id → prediction, `probe_answers` probe id → prediction;
-    `latency` holds the interleaved load's samples in the order they were taken.
+    `predictions` maps golden case id → first answer, `probe_answers` probe id → answer; `repeats`
+    holds the later answers to golden cases, one mapping for each further time they were asked. An
+    evaluator that needs one answer a case takes the first: no other would be as good a choice.
+    `latency` holds the interleaved load's samples in the order they were taken, `engine` what the
+    engine said of itself meanwhile, and `latency_again` the samples of the same model timed against
+    itself in the same load, where that was asked for.
     """
 
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     probe_answers: Mapping[str, Prediction] = field(default_factory=dict)
+    repeats: tuple[Mapping[str, Prediction], ...] = ()
     latency: tuple[LatencySample, ...] = ()
+    engine: tuple[EngineSample, ...] = ()
+    latency_again: tuple[LatencySample, ...] = ()
+
+
+    def runs(self, times: int) -> tuple[Mapping[str, Prediction], ...]:
+        """The first answers to the golden cases, the second ones and so on, `times` in all.
+
+        A run that was not made is empty.
+        """
+        made = (self.predictions, *self.repeats)[:times]
+        return made + ({},) * (times - len(made))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The policy's general rules, as evaluators need them.
+
+    `repeats` is how many answers of each model to a case count.
 
     `seed` is derived from the inputs' digests; an evaluator that needs several streams derives
     them with `numpy.random.SeedSequence([seed, …])`.
@@ -36,6 +54,8 @@ class Rules:
     stratum: str
     seed: int
     first_release: bool
+    repeats: int = 1
+    noise_floor: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,14 @@ judgement itself is `evaluators.judgement`. A golden or predictions file that is
 verdict `invalid`, with the place and the fault as its problem.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 from assay import evidence, refusal
 from assay.documents import parse_json, read_text
+from assay.engine_samples import read_engine_samples
 from assay.errors import ArtifactError, ConfigError
 from assay.golden_set import load_golden, load_probes
 from assay.policy import load_policy
@@ -23,8 +25,23 @@ from evaluators import registry
 from evaluators.judgement import Judgement, RawAnswers, judge
 from flows.conclude import tool_versions
 
-ModelFiles = tuple[Path | None, Path | None, Path | None]
-"""One model's predictions, probe answers and latency samples."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """One model's files; None where there is none."""
+
+    predictions: Path | None = None
+    probe_answers: Path | None = None
+    latency: Path | None = None
+    engine_samples: Path | None = None
+    latency_again: Path | None = None
+
+    @property
+    def beside(self) -> bool:
+        """Whether anything but predictions is named."""
+        return any((self.probe_answers, self.latency, self.engine_samples, self.latency_again))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +52,7 @@ class Files:
     policy: Path
     task: Path
     candidate: ModelFiles
-    production: ModelFiles = (None, None, None)
+    production: ModelFiles = ModelFiles()
     anchor: Path | None = None
     probes: Path | None = None
     context: Path | None = None
@@ -60,8 +77,8 @@ def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
         golden = load_golden(files.golden, task.labels)
         probes = load_probes(files.probes) if files.probes else ()
         candidate = _answers(files.candidate)
-        production = None if files.production[0] is None else _answers(files.production)
-        anchor = None if files.anchor is None else _answers((files.anchor, None, None))
+        production = None if files.production.predictions is None else _answers(files.production)
+        anchor = None if files.anchor is None else _answers(ModelFiles(predictions=files.anchor))
     except ConfigError as error:
         problem = Problem(
             where="input files", reason=str(error), action="Correct the file, then judge again."
@@ -84,13 +101,13 @@ def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
 
 def _check_flags(files: Files) -> None:
     """Refuses answers that could only be passed over in silence."""
-    predictions, probe_answers, latency = files.production
-    if predictions is None and (probe_answers or latency):
+    production = files.production
+    if production.predictions is None and production.beside:
         raise ConfigError(
             "--production-probes and --production-latency need --production, which is missing; "
             "give production's predictions too, or leave them out"
         )
-    if files.probes is None and (files.candidate[1] or probe_answers):
+    if files.probes is None and (files.candidate.probe_answers or production.probe_answers):
         raise ConfigError(
             "--candidate-probes and --production-probes need --probes, which is missing; give the "
             "probes that were asked"
@@ -133,9 +150,10 @@ def evidence_files(folder: Path) -> Files:
     """Returns the files of a judgement as an evidence folder holds them."""
 
     def model(role: Role) -> ModelFiles:
-        names = ("predictions.jsonl", "probe_answers.jsonl", "latency.jsonl")
-        found = [folder / role.value / name for name in names]
-        return tuple(path if path.exists() else None for path in found)  # type: ignore[return-value]
+        paths = {
+            field.name: folder / role.value / f"{field.name}.jsonl" for field in fields(ModelFiles)
+        }
+        return ModelFiles(**{name: path for name, path in paths.items() if path.exists()})
 
     probes = folder / "probes_index.jsonl"
     anchor = folder / evidence.ANCHOR / "predictions.jsonl"
@@ -167,7 +185,7 @@ def run_selftest(files: Files) -> tuple[list[str], bool]:
     from evaluators.selftest import selftest
 
     _check_flags(files)
-    if files.production[0] is None:
+    if files.production.predictions is None:
         raise ConfigError(
             "the self-test found no predictions of production; expected the recorded answers that "
             "mutants are made of; give --production, or the evidence of a gate against production"
@@ -201,11 +219,15 @@ def sealed_files(folder: Path) -> Files:
 
 
 def _answers(files: ModelFiles) -> RawAnswers:
-    predictions, probe_answers, latency = files
+    def read(reader: Callable[[Path], tuple[T, ...]], path: Path | None) -> tuple[T, ...]:
+        return () if path is None else reader(path)
+
     return RawAnswers(
-        predictions=read_predictions(predictions) if predictions else (),
-        probe_answers=read_predictions(probe_answers) if probe_answers else (),
-        latency=read_latency(latency) if latency else (),
+        predictions=read(read_predictions, files.predictions),
+        probe_answers=read(read_predictions, files.probe_answers),
+        latency=read(read_latency, files.latency),
+        engine=read(read_engine_samples, files.engine_samples),
+        latency_again=read(read_latency, files.latency_again),
     )
 
 

@@ -37,6 +37,15 @@ def judge_command(
     production_latency: Annotated[
         Path | None, typer.Option(help="Production's latency samples.")
     ] = None,
+    candidate_engine: Annotated[
+        Path | None, typer.Option(help="What the candidate's engine said during the load.")
+    ] = None,
+    production_engine: Annotated[
+        Path | None, typer.Option(help="The same of production's engine.")
+    ] = None,
+    production_latency_again: Annotated[
+        Path | None, typer.Option(help="Production timed against itself, for the noise floor.")
+    ] = None,
     anchor: Annotated[
         Path | None, typer.Option(help="Predictions of the release that the policy pins.")
     ] = None,
@@ -50,7 +59,7 @@ def judge_command(
     Example: assay judge --golden golden_data/golden.jsonl --candidate c.jsonl --production p.jsonl
     --policy policy.yaml --only emotion_f1,validity
     """
-    from flows.rejudge import Files, judge_files
+    from flows.rejudge import Files, ModelFiles, judge_files
 
     files = Files(
         golden=golden,
@@ -58,8 +67,19 @@ def judge_command(
         task=task,
         probes=probes,
         context=context,
-        candidate=(candidate, candidate_probes, candidate_latency),
-        production=(production, production_probes, production_latency),
+        candidate=ModelFiles(
+            predictions=candidate,
+            probe_answers=candidate_probes,
+            latency=candidate_latency,
+            engine_samples=candidate_engine,
+        ),
+        production=ModelFiles(
+            predictions=production,
+            probe_answers=production_probes,
+            latency=production_latency,
+            engine_samples=production_engine,
+            latency_again=production_latency_again,
+        ),
         anchor=anchor,
     )
     _finish(judge_files(files, _chosen(only)).verdict, as_json=as_json)
@@ -103,11 +123,13 @@ def selftest(
 
     Example: assay selftest --evidence .assay/reports/20261123T151200Z-1f2e3d4c
     """
-    from flows.rejudge import run_selftest
+    from flows.rejudge import ModelFiles, run_selftest
 
-    recorded = (production, production_probes, production_latency)
+    recorded = ModelFiles(
+        predictions=production, probe_answers=production_probes, latency=production_latency
+    )
     if evidence_dir is not None:
-        if golden or probes or any(recorded):
+        if golden or probes or production or recorded.beside:
             raise ConfigError(
                 "--evidence: given together with recorded files; expected one or the other; beside "
                 "--evidence name only --policy"
@@ -138,7 +160,7 @@ def _recorded(
     probes: Path | None,
     production: "ModelFiles",
 ) -> "Files":
-    from flows.rejudge import Files
+    from flows.rejudge import Files, ModelFiles
 
     if golden is None:
         raise ConfigError(
@@ -150,7 +172,7 @@ def _recorded(
         policy=policy or Path("policy.yaml"),
         task=task,
         probes=probes,
-        candidate=(None, None, None),
+        candidate=ModelFiles(),
         production=production,
     )
 

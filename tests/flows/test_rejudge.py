@@ -10,7 +10,7 @@ from assay import evidence
 from assay.errors import ArtifactError, ConfigError
 from assay.records import VerdictKind
 from assay.verdict import verdict_bytes
-from flows.rejudge import Files, evidence_files, judge_files, verify_evidence
+from flows.rejudge import Files, ModelFiles, evidence_files, judge_files, verify_evidence
 from tests.cli_desk import make_desk
 from tests.gate_rig import Rig, make_rig
 
@@ -109,8 +109,8 @@ def test_only_some_evaluators_are_named_in_the_order_of_the_request(tmp_path: Pa
         golden=tmp_path / "golden.jsonl",
         policy=tmp_path / "policy.yaml",
         task=tmp_path / "task.yaml",
-        candidate=(tmp_path / "candidate.jsonl", None, None),
-        production=(tmp_path / "production.jsonl", None, None),
+        candidate=ModelFiles(predictions=tmp_path / "candidate.jsonl"),
+        production=ModelFiles(predictions=tmp_path / "production.jsonl"),
     )
     judged = judge_files(files, ("validity",)).verdict
     assert judged.only == ("validity",)
