@@ -37,7 +37,7 @@ DECIMALS = 6
 A p-value is never written as 0, which no test can give: a smaller one is written as the smallest.
 """
 
-_SELF_TEST = "self_test"
+SELF_TEST = "self_test"
 
 
 def decide(findings: Sequence[Finding], problems: Sequence[Problem]) -> VerdictKind:
@@ -49,7 +49,7 @@ def decide(findings: Sequence[Finding], problems: Sequence[Problem]) -> VerdictK
     """
     gating = [finding for finding in findings if finding.gating]
     if problems or any(
-        f.kind == _SELF_TEST and f.status is not FindingStatus.PASSED for f in gating
+        f.kind == SELF_TEST and f.status is not FindingStatus.PASSED for f in gating
     ):
         return VerdictKind.INVALID
     if any(finding.status is FindingStatus.FAILED for finding in gating):
@@ -209,7 +209,7 @@ def _sentence(text: str) -> str:
 
 
 def _first_self_test(gating: Sequence[Finding]) -> str:
-    tests = (f for f in gating if f.kind == _SELF_TEST and f.status is not FindingStatus.PASSED)
+    tests = (f for f in gating if f.kind == SELF_TEST and f.status is not FindingStatus.PASSED)
     return next(tests).reason
 
 
