@@ -5,12 +5,14 @@ contract tests; `flows/wiring.py` is the only place that picks one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from assay.golden_set import GoldenSet
+from assay.load.arrivals import Seconds
+from assay.load.samples import GeneratorRun, TimedRequest
 from assay.records import (
     ArtifactRef,
     Endpoint,
@@ -198,6 +200,60 @@ class ChatClient(Protocol):
         """Asks every question once, streaming, without retries, and times each answer.
 
         `clock_zero_s` is the monotonic time at which the whole load began.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """What a load generator does, fixed before it begins.
+
+    Request i asks question i, and begins anew with the first when all were asked, so that two
+    models given one plan are asked the same in the same order.
+
+    Args:
+        questions: what is asked.
+        starts_s: intended start of every request of an open loop, ascending, in seconds from the
+            start of the load; None for a closed loop.
+        most_in_flight: requests in flight: as many as possible, for a closed loop always.
+        request_timeout_s: from sending a request until it is given up.
+        warm_up_s: requests meant to start earlier are marked as warm-up.
+        duration_s: a closed loop sends none after it (warm-up included); None: `requests` ends it.
+        requests: a closed loop ends after so many that are not of the warm-up.
+        body: fields that every request's body has besides those of its question.
+    """
+
+    questions: Sequence[Question]
+    starts_s: Seconds | None
+    most_in_flight: int
+    request_timeout_s: float
+    warm_up_s: float = 0.0
+    duration_s: float | None = None
+    requests: int | None = None
+    body: Mapping[str, object] = field(default_factory=dict)
+
+
+class LoadGenerator(Protocol):
+    """Sends a load to one model, on time, and times every answer."""
+
+    def run(
+        self,
+        endpoint: Endpoint,
+        plan: LoadPlan,
+        on_request: Callable[[TimedRequest], str | None],
+        *,
+        run_id: str,
+    ) -> GeneratorRun:
+        """Runs a load to its end, calling `on_request` for each request as it ends (any order).
+
+        Nothing is asked again. An answer late, broken or missing is a request with an error. When
+        `on_request` returns a sentence, the load ends there, and the sentence is the report's
+        `stopped`. The load also ends by itself when a server that had answered has been gone for
+        long. Ctrl-C ends it in order: what was measured is kept, and the report says so.
+
+        Raises:
+            ConfigError: the plan asks for nothing.
+            InfrastructureError: nothing listens there, or the caller is refused (401, 403, 404).
         """
         ...
 
