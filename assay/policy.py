@@ -152,6 +152,11 @@ class Policy(Document):
     anchor: Anchor | None = Field(
         default=None, description="A pinned release to compare with as well as with production."
     )
+    load: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Load profile → the fields that differ from the profile of that name, or all "
+        "fields of one of the policy's own (`assay.load.named_profiles`).",
+    )
     evaluators: dict[str, dict[str, Any]] = Field(
         min_length=1, description="Evaluator → its options; each evaluator named here must pass."
     )

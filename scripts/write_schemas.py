@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from assay.documents import Document
 from assay.golden_set import GoldenRow, ProbeRow
+from assay.load.profile import LoadProfile
 from assay.policy import Policy
 from assay.predictions import LatencyRow, PredictionRow
 from assay.serving_profile import Serving
@@ -45,6 +46,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         schema = document.model_json_schema(by_alias=True)
         if document is Policy:
             _with_evaluators(schema)
+            _with_load_profiles(schema)
         found[f"{name}.schema.json"] = {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             **schema,
@@ -61,6 +63,14 @@ def _with_evaluators(schema: dict[str, Any]) -> None:
     entries = schema["properties"]["evaluators"]
     entries["properties"] = {name: _options(kind) for name, kind in available().items()}
     entries["additionalProperties"] = False
+
+
+def _with_load_profiles(schema: dict[str, Any]) -> None:
+    """Describes a profile's fields; none is required, since a named profile has them all."""
+    profile = LoadProfile.model_json_schema()
+    schema.setdefault("$defs", {}).update(profile.pop("$defs"))
+    del profile["properties"]["name"], profile["required"]
+    schema["properties"]["load"]["additionalProperties"] = profile
 
 
 def _options(kind: type[Evaluator]) -> dict[str, Any]:
