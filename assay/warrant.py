@@ -194,8 +194,8 @@ def _approved(policy: Policy, attested: Attested, found: Sequence[str]) -> Refus
     have = f", so far {' and '.join(found)} did" if found else ""
     pending = "; what others signed since waits for the gate to countersign it"
     return Refusal(
-        reason=f"the policy wants {counted(wanted, 'approval')} for a change of class "
-        f" {stated.change}{have}{pending if attested.pending else ''}: `assay approve "
+        reason=f"the policy wants {counted(wanted, 'approval')} for a change of "
+        f"class {stated.change}{have}{pending if attested.pending else ''}: `assay approve "
         f"{stated.run_id} --key …`, then run the same gate again",
         waits=True,
     )
