@@ -5,6 +5,7 @@ contract tests; `flows/wiring.py` is the only place that picks one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +18,10 @@ from assay.records import (
     ArtifactRef,
     Endpoint,
     EngineIdentity,
+    EngineSample,
     Finding,
     LatencySample,
+    Postcondition,
     Prediction,
     Probe,
     PromotionOutcome,
@@ -28,6 +31,7 @@ from assay.records import (
     RunContext,
     SettingsMove,
     Verdict,
+    WayBack,
 )
 from assay.serving_profile import Profile
 from assay.task import Decoding
@@ -83,14 +87,33 @@ class ServeRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUsage:
+    """What an engine's processes have used: CPU seconds since they started, memory right now."""
+
+    cpu_s: float
+    memory_bytes: int
+
+
+def usage_unknown() -> ProcessUsage | None:
+    """Says that nobody here can tell what an engine uses: it is somebody else's."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server that has answered its readiness question."""
+    """A server that has answered its readiness question.
+
+    `usage` tells what its processes use, None where that cannot be known; `gpus` is how many
+    accelerators of this machine it was given.
+    """
 
     endpoint: Endpoint
     identity: EngineIdentity
     started_in_s: float
     log_tail: Callable[[], str]
     is_alive: Callable[[], bool]
+    usage: Callable[[], ProcessUsage | None] = usage_unknown
+    gpus: int = 0
 
 
 class LaunchedServer(Protocol):
@@ -108,6 +131,10 @@ class LaunchedServer(Protocol):
 
     def stop(self) -> None:
         """Ends the engine and removes all it left; may be called more than once, never raises."""
+        ...
+
+    def postconditions(self) -> Sequence[Postcondition]:
+        """Looks, after `stop`, for everything the engine must not leave; never raises."""
         ...
 
     def __enter__(self) -> Self:
@@ -258,6 +285,34 @@ class LoadGenerator(Protocol):
         ...
 
 
+class EngineProbe(Protocol):
+    """Looks at one engine during a load. Called from a thread of its own."""
+
+    def sample(self, at_s: float, session: int) -> EngineSample:
+        """Returns the engine's figures of this moment.
+
+        Never raises: what cannot be had is None, and an engine that does not answer has its
+        `error_kind`.
+
+        Args:
+            at_s: seconds since the load began.
+            session: the how-manieth start of this engine it is, from 0.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of the engine; never raises."""
+        ...
+
+
+class EngineProbes(Protocol):
+    """Makes probes of engines."""
+
+    def open(self, server: RunningServer) -> EngineProbe:
+        """Returns a probe of a running server."""
+        ...
+
+
 class GoldenSource(Protocol):
     """Where golden sets come from, by revision."""
 
@@ -302,16 +357,8 @@ class GateRecord:
     ledger_key: Mapping[str, str]
 
 
-class Registry(Protocol):
-    """Runs, registered versions and aliases. Aliases move nowhere else."""
-
-    def production(self, model: str) -> RegisteredVersion | None:
-        """Returns what the alias `production` names, or None when it does not exist.
-
-        Raises:
-            InfrastructureError: the registry cannot be reached.
-        """
-        ...
+class GateRuns(Protocol):
+    """The record of finished gates."""
 
     def recorded_verdict(self, key: Mapping[str, str]) -> tuple[str, Mapping[str, object]] | None:
         """Returns (run id, verdict document) of an earlier valid run with the same inputs."""
@@ -328,6 +375,42 @@ class Registry(Protocol):
         """
         ...
 
+    def uses(self, model: str, golden_digest: str) -> int:
+        """Returns how many valid gates have used a golden set, for the reader of the report."""
+        ...
+
+    def evidence(self, run: str, destination: Path) -> None:
+        """Copies the evidence of a recorded gate to a folder that does not exist yet.
+
+        Raises:
+            ConfigError: there is no such run, or it holds no evidence.
+            InfrastructureError: the registry cannot be reached.
+        """
+        ...
+
+    def record_move_back(self, model: str, run_id: str, folder: Path, way: WayBack) -> str:
+        """Stores the evidence of a move back as a run of its own; returns that run's id."""
+        ...
+
+
+class Aliases(Protocol):
+    """The aliases of registered versions. They move nowhere else, and one process at a time."""
+
+    def production(self, model: str) -> RegisteredVersion | None:
+        """Returns what the alias `production` names, or None when it does not exist.
+
+        Raises:
+            InfrastructureError: the registry cannot be reached.
+        """
+        ...
+
+    def repair(self, model: str) -> str | None:
+        """Brings a move that a killed process left half-done to a consistent end.
+
+        Never moves `production`. Returns a sentence about what was done, None if nothing was.
+        """
+        ...
+
     def promote(
         self,
         ref: ArtifactRef,
@@ -340,9 +423,35 @@ class Registry(Protocol):
 
         Refused (not moved) when `production` is no longer `expected`. Where `ref` is in production
         already, its engine settings move, unless they are no longer what was compared with.
+
+        Raises:
+            InfrastructureError: the registry cannot be reached, or this process has lost its turn.
         """
         ...
 
-    def uses(self, model: str, golden_digest: str) -> int:
-        """Returns how many valid gates have used a golden set, for the reader of the report."""
+    def way_back(self, model: str, to_version: str | None) -> WayBack:
+        """Returns where `production` may be moved back to: the previous one, or one by name.
+
+        Raises:
+            ConfigError: there is no such version, or nothing to move back from.
+        """
+        ...
+
+    def move_back(self, way: WayBack, *, reason: str, who: str, run: str) -> PromotionOutcome:
+        """Moves `production` back, unless it is no longer what it was when `way` was found."""
+        ...
+
+
+class Registry(GateRuns, Aliases, Protocol):
+    """Runs, registered versions, aliases, and whose turn it is to gate a model."""
+
+    def turn(self, model: str, *, run_id: str, progress: Progress) -> AbstractContextManager[None]:
+        """Waits until no other gate of this model runs, on any machine, and keeps others waiting.
+
+        Whoever waits is told so. A gate that has lost its turn (it was taken for dead) may not
+        promote any more.
+
+        Raises:
+            InfrastructureError: the registry cannot be reached.
+        """
         ...

@@ -172,10 +172,12 @@ class EngineSample:
     `prompt_tokens`, `generation_tokens`, `ttft_count`, `ttft_sum_s` and `cpu_s` count from the
     engine's start. `ttft_buckets` maps the upper bounds of a histogram, in seconds, to how many
     first tokens came within them. `memory_bytes` is that of the process tree or container. `gpus`
-    is empty where there is none. `error_kind` says why the engine did not answer.
+    is empty where there is none. `error_kind` says why the engine did not answer. `session` numbers
+    the engine's starts: counts of different sessions do not continue each other.
     """
 
     at_s: float
+    session: int = 0
     running: float | None = None
     waiting: float | None = None
     kv_cache_share: float | None = None
@@ -386,3 +388,31 @@ class PromotionOutcome:
     reason: str
     production: RegisteredVersion | None
     previous: RegisteredVersion | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """Where `production` is and where it may go back to.
+
+    `evidence_run` is the registry's run whose verdict let the target into production, or the latest
+    one that judged it; None where no gate did. `was_production`: whether it ever was.
+    """
+
+    current: RegisteredVersion
+    target: RegisteredVersion
+    evidence_run: str | None
+    was_production: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postcondition:
+    """Something a throwaway engine must not leave behind, looked for after its end.
+
+    `gone` is None where it could not be looked for, which is neither. What a machine does not have
+    (a GPU) has no entry.
+    """
+
+    what: str
+    subject: str
+    gone: bool | None
+    detail: str = ""

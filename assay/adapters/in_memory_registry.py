@@ -10,14 +10,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from assay import digests
 from assay.adapters import registry_aliases as aliases
 from assay.adapters import registry_layout as layout
 from assay.artifact import check_model_name
 from assay.errors import ConfigError, InfrastructureError
-from assay.ports import GateRecord
-from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, SettingsMove
+from assay.ports import GateRecord, Progress
+from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, SettingsMove, WayBack
 
 
 @dataclass(slots=True)
@@ -43,6 +44,8 @@ class InMemoryRegistry:
         self.runs: dict[str, RecordedRun] = {}
         self._versions: dict[str, list[_Version]] = {}
         self._aliases: dict[tuple[str, str], str] = {}
+        self._notes: dict[tuple[str, str], str] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.RLock()
 
     # --- Registry -------------------------------------------------------------------------------
@@ -74,14 +77,8 @@ class InMemoryRegistry:
                 if run.tags[layout.RUN_ID] == gate.context.run_id:
                     return name
             name = secrets.token_hex(16)
-            folder = gate.evidence_dir
-            files = {
-                path.relative_to(folder).as_posix(): path.read_bytes()
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-            }
             tags = layout.parent_tags(gate) | {layout.VERDICT: gate.verdict.verdict.value}
-            self.runs[name] = RecordedRun(gate.model, tags, files)
+            self.runs[name] = RecordedRun(gate.model, tags, _files(gate.evidence_dir))
             self._register(gate, name)
             return name
 
@@ -99,12 +96,52 @@ class InMemoryRegistry:
                 self, ref, expected=expected, gate_run=gate_run, settings=settings
             )
 
-    def move_back(
-        self, model: str, to_version: str | None, *, reason: str, who: str
-    ) -> PromotionOutcome:
-        """Moves `production` to `previous-production` (see `registry_aliases.move_back`)."""
+    def repair(self, model: str) -> str | None:
+        """Ends a half-done move (see `registry_moves.repair`)."""
         with self._reaching(model):
-            return aliases.move_back(self, model, to_version, reason=reason, who=who)
+            return aliases.repair(self, model)
+
+    def way_back(self, model: str, to_version: str | None) -> WayBack:
+        """Returns where `production` may go back to (see `registry_aliases.way_back`)."""
+        with self._reaching(model):
+            aliases.repair(self, model)
+            return aliases.way_back(self, model, to_version)
+
+    def move_back(self, way: WayBack, *, reason: str, who: str, run: str) -> PromotionOutcome:
+        """Moves `production` back (see `registry_aliases.move_back`)."""
+        with self._reaching(way.current.model):
+            return aliases.move_back(self, way, reason=reason, who=who, run=run)
+
+    def evidence(self, run: str, destination: Path) -> None:
+        """Copies a run's files to a folder (see `GateRuns.evidence`)."""
+        with self._reaching("any"):
+            if run not in self.runs:
+                raise ConfigError(f"in-memory registry: no run {run!r}; name a recorded one")
+            for name, data in self.runs[run].files.items():
+                path = destination / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+
+    def record_move_back(self, model: str, run_id: str, folder: Path, way: WayBack) -> str:
+        """Stores the evidence of a move back."""
+        with self._reaching(model):
+            name = secrets.token_hex(16)
+            tags = layout.move_back_tags(run_id, way)
+            self.runs[name] = RecordedRun(model, tags, _files(folder))
+            return name
+
+    @contextmanager
+    def turn(self, model: str, *, run_id: str, progress: Progress) -> Iterator[None]:
+        """Lets one gate of a model run at a time, among the threads that share this object."""
+        with self._reaching(model):
+            lock = self._turns.setdefault(model, threading.Lock())
+        if not lock.acquire(blocking=False):
+            progress(f"another gate of {model} is running; waiting for it to finish")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     # --- AliasTable -----------------------------------------------------------------------------
 
@@ -120,9 +157,25 @@ class InMemoryRegistry:
                 return version.record
         return None
 
-    def point(self, model: str, alias: str, number: str) -> None:
-        """Makes an alias name a version."""
-        self._aliases[model, alias] = number
+    def called(self, model: str, version: str) -> RegisteredVersion | None:
+        """Returns the registered version of this name, the latest of several; or None."""
+        found = [v.record for v in self._versions.get(model, ()) if v.record.version == version]
+        return found[-1] if found else None
+
+    def point(self, model: str, alias: str, number: str | None) -> None:
+        """Makes an alias name a version; None removes the alias."""
+        if number is None:
+            self._aliases.pop((model, alias), None)
+        else:
+            self._aliases[model, alias] = number
+
+    def note(self, model: str, key: str, value: str) -> None:
+        """Sets a tag of the model itself."""
+        self._notes[model, key] = value
+
+    def noted(self, model: str, key: str) -> str | None:
+        """Returns a tag of the model itself, or None."""
+        return self._notes.get((model, key))
 
     def tag(self, version: RegisteredVersion, key: str, value: str) -> None:
         """Sets a tag of a version."""
@@ -148,7 +201,7 @@ class InMemoryRegistry:
         wanted = layout.ledger_tags(key).items()
         for name, run in reversed(self.runs.items()):
             matches = run.model == model and wanted <= run.tags.items()
-            if matches and layout.counts(run.tags[layout.VERDICT]):
+            if matches and layout.counts(run.tags.get(layout.VERDICT)):
                 yield name, run
 
     def _register(self, gate: GateRecord, run: str) -> None:
@@ -174,3 +227,11 @@ class InMemoryRegistry:
 
     def _numbered(self, model: str, number: str) -> _Version:
         return self._versions[model][int(number) - 1]
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

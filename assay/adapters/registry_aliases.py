@@ -2,55 +2,55 @@
 
 ::
 
-    promote   production is still what the verdict was computed against?  no ─▶ refused
-                 yes ─▶ note the intent ─▶ previous-production ─▶ production ─▶ read back
+    repair ─▶ production is still what is expected?  no ─▶ refused
+                yes ─▶ intent noted ─▶ previous-production ─▶ production ─▶ read back ─▶ confirmed
 
-Decides when a move is refused, in which order things are written, and what a repeated call means:
-the order is such that a process killed at any point leaves `production` at the old or the new
-version, and that the same call made again finishes the move instead of undoing it. That only one
-process at a time is in here is the registry's own care.
+Decides when a move is refused, in which order things are written, and what a repeated call means.
+A process killed at any point leaves `production` at the old or the new version and an intent that
+was not confirmed; the next call, of whoever, repairs that first (`registry_moves`): a move that
+happened is confirmed, one that did not is taken back. That only one process at a time is in here is
+the registry's own care.
 """
 
 from typing import Protocol
 
-from assay.errors import ConfigError, InfrastructureError
-from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, SettingsMove
+from assay.adapters.registry_moves import (
+    PREVIOUS,
+    PRODUCTION,
+    PROMOTED_BY,
+    ROLLED_BACK,
+    MoveTable,
+    Moving,
+    is_same,
+    repair,
+    say,
+)
+from assay.errors import ConfigError
+from assay.records import (
+    ArtifactRef,
+    PromotionOutcome,
+    RegisteredVersion,
+    SettingsMove,
+    WayBack,
+)
 
-PRODUCTION = "production"
-PREVIOUS = "previous-production"
+__all__ = ["PREVIOUS", "PRODUCTION", "PROMOTED_BY", "ROLLED_BACK", "repair"]
+
 CANDIDATE = "candidate"
-
-PROMOTED_BY = "assay.promoted_by"
-"""Tag of a version: the gate run that moved, or was about to move, `production` to it."""
 
 SETTINGS = "assay.engine_settings"
 """Tag of a version: the engine settings that its latest promotion was judged with."""
 
-ROLLED_BACK = "assay.rolled_back"
-"""Tag of a version: who moved `production` away from it, and why."""
 
-
-class AliasTable(Protocol):
+class AliasTable(MoveTable, Protocol):
     """What a registry must be able to do for its aliases to be moved."""
-
-    def named(self, model: str, alias: str) -> RegisteredVersion | None:
-        """Returns the version an alias names, or None where there is no such alias."""
-        ...
 
     def registered(self, ref: ArtifactRef) -> RegisteredVersion | None:
         """Returns the registered version of an artifact, or None."""
         ...
 
-    def point(self, model: str, alias: str, number: str) -> None:
-        """Makes an alias name a version."""
-        ...
-
-    def tag(self, version: RegisteredVersion, key: str, value: str) -> None:
-        """Sets a tag of a version."""
-        ...
-
-    def tagged(self, version: RegisteredVersion, key: str) -> str | None:
-        """Returns a tag of a version, or None."""
+    def called(self, model: str, version: str) -> RegisteredVersion | None:
+        """Returns the registered version of this name, the latest of several; or None."""
         ...
 
 
@@ -76,13 +76,14 @@ def promote(
             f"registry: {ref.model} {ref.version} ({ref.digest}) is not a registered version; "
             "run its gate first, which records it"
         )
+    repair(table, ref.model)
     current = table.named(ref.model, PRODUCTION)
-    if current is not None and _is(current, target):
+    if current is not None and is_same(current, target):
         return _settle(table, current, gate_run, settings) or _already(table, current, gate_run)
     if (current and current.digest) != (expected and expected.digest):
         return PromotionOutcome(
             moved=False,
-            reason=f"production is now {_say(current)}, but the verdict was computed against "
+            reason=f"production is now {say(current)}, but the verdict was computed against "
             f"{expected.version if expected else 'no production'}; run the gate again, which "
             "compares with what is in production now",
             production=current,
@@ -97,71 +98,92 @@ def promote(
             production=current,
             previous=None,
         )
-    table.tag(target, PROMOTED_BY, gate_run)
     if settings is not None:
         table.tag(target, SETTINGS, settings.to)
-    _move(table, current, target)
+    Moving(kind="promote", run=gate_run).move(table, current, target)
     return PromotionOutcome(
         moved=True,
-        reason=f"production moved from {_say(current)} to {target.version}",
+        reason=f"production moved from {say(current)} to {target.version}",
         production=target,
         previous=current,
     )
 
 
-def move_back(
-    table: AliasTable, model: str, to_version: str | None, *, reason: str, who: str
-) -> PromotionOutcome:
-    """Moves `production` back to what `previous-production` names, which stays where it is.
-
-    So moving back twice does not bring the bad version back. `to_version` only makes sure: anything
-    but the previous version has to pass a gate.
+def way_back(table: AliasTable, model: str, to_version: str | None) -> WayBack:
+    """Returns where `production` may go back to: `previous-production`, or a version by name.
 
     Raises:
-        ConfigError: there is nothing to move back from or to.
-        InfrastructureError: the alias does not read back as it was written.
+        ConfigError: there is nothing to move back from or to, or that version was moved back from
+            itself.
     """
     current = table.named(model, PRODUCTION)
-    target = table.named(model, PREVIOUS)
     if current is None:
         raise ConfigError(f"registry: {model} has no alias {PRODUCTION!r}; nothing to move back")
-    if target is None or (to_version is not None and target.version != to_version):
+    if to_version is None:
+        target = table.named(model, PREVIOUS)
+        if target is None:
+            raise ConfigError(
+                f"registry: {model} has no alias {PREVIOUS!r}, so {current.version} is its first "
+                "release; name the version to go back to (--to VERSION)"
+            )
+    else:
+        target = table.called(model, to_version)
+        if target is None:
+            raise ConfigError(
+                f"registry: {model} {to_version!r} is not a registered version; expected one that "
+                "a gate has recorded; name another one"
+            )
+    rolled_back = table.tagged(target, ROLLED_BACK)
+    if rolled_back is not None and not is_same(current, target):
         raise ConfigError(
-            f"registry: {model} can move back to {_say(target)} only, which the alias {PREVIOUS!r} "
-            f"names; expected that version, found {to_version!r}; to promote another one, gate it"
+            f"registry: {model} {target.version} was itself moved back from ({rolled_back}); "
+            "expected a version that was not; name another one"
         )
-    if _is(current, target):
+    promoted_by = table.tagged(target, PROMOTED_BY)
+    return WayBack(
+        current=current,
+        target=target,
+        evidence_run=promoted_by or target.gate_run,
+        was_production=promoted_by is not None,
+    )
+
+
+def move_back(
+    table: AliasTable, way: WayBack, *, reason: str, who: str, run: str
+) -> PromotionOutcome:
+    """Moves `production` back to a target that was found by `way_back` and verified since.
+
+    `previous-production` stays where it is, so moving back twice does not bring the bad version
+    back. Refused (not moved) when `production` is no longer what it was then.
+
+    Raises:
+        InfrastructureError: the alias does not read back as it was written.
+    """
+    current, target = way.current, way.target
+    repair(table, current.model)
+    found = table.named(current.model, PRODUCTION)
+    if found is not None and is_same(found, target):
         return PromotionOutcome(
             moved=False,
-            reason=f"production already is {current.version}",
-            production=current,
-            previous=target,
+            reason=f"production already is {found.version}",
+            production=found,
+            previous=table.named(current.model, PREVIOUS),
         )
-    table.tag(current, ROLLED_BACK, f"{who}: {reason}")
-    _move(table, None, target)
+    if found is None or not is_same(found, current):
+        return PromotionOutcome(
+            moved=False,
+            reason=f"production is now {say(found)}, and was {current.version} when this began; "
+            "look at who moved it, then run the same command again",
+            production=found,
+            previous=None,
+        )
+    Moving(kind="move_back", run=run, who=who, why=reason).move(table, current, target)
     return PromotionOutcome(
         moved=True,
         reason=f"production moved back from {current.version} to {target.version}: {reason}",
         production=target,
         previous=current,
     )
-
-
-def _move(table: AliasTable, leaving: RegisteredVersion | None, target: RegisteredVersion) -> None:
-    """Writes `previous-production` first: were `production` first, a kill would lose the way back.
-
-    Read back at the end, since registries have no compare-and-set and the last writer wins.
-    """
-    if leaving is not None:
-        table.point(target.model, PREVIOUS, leaving.number)
-    table.point(target.model, PRODUCTION, target.number)
-    after = table.named(target.model, PRODUCTION)
-    if after is None or not _is(after, target):
-        raise InfrastructureError(
-            f"registry: the alias {PRODUCTION!r} of {target.model} was set to {target.version} but "
-            f"reads back as {_say(after)}; something else moves it at the same time: find out "
-            "what, then run the same command again"
-        )
 
 
 def _settle(
@@ -189,7 +211,7 @@ def _already(table: AliasTable, current: RegisteredVersion, gate_run: str) -> Pr
     if table.tagged(current, PROMOTED_BY) == gate_run:
         return PromotionOutcome(
             moved=True,
-            reason=f"production moved from {_say(previous)} to {current.version}",
+            reason=f"production moved from {say(previous)} to {current.version}",
             production=current,
             previous=previous,
         )
@@ -199,12 +221,3 @@ def _already(table: AliasTable, current: RegisteredVersion, gate_run: str) -> Pr
         production=current,
         previous=previous,
     )
-
-
-def _is(one: RegisteredVersion, other: RegisteredVersion) -> bool:
-    """Whether both are the same artifact; a registry may hold one under two numbers."""
-    return (one.digest, one.version) == (other.digest, other.version)
-
-
-def _say(version: RegisteredVersion | None) -> str:
-    return "nothing" if version is None else version.version

@@ -12,7 +12,7 @@ from typing import Any
 from assay import digests
 from assay.golden_set import GoldenSet
 from assay.ports import GateRecord
-from assay.records import Prediction, VerdictKind
+from assay.records import Prediction, VerdictKind, WayBack
 from assay.verdict import verdict_bytes
 
 LEDGER = "assay.ledger."
@@ -51,6 +51,18 @@ def parent_tags(gate: GateRecord) -> dict[str, str]:
             tags[f"assay.{role}"] = ref.version
             tags[f"assay.{role}_digest"] = ref.digest
     return tags | ledger_tags(gate.ledger_key)
+
+
+def move_back_tags(run_id: str, way: WayBack) -> dict[str, str]:
+    """Returns the tags of the run that records a move back."""
+    return {
+        "assay.kind": "rollback",
+        RUN_ID: run_id,
+        "assay.from": way.current.version,
+        "assay.to": way.target.version,
+        "assay.from_digest": way.current.digest,
+        "assay.to_digest": way.target.digest,
+    }
 
 
 def ledger_tags(key: Mapping[str, str]) -> dict[str, str]:

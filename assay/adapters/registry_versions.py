@@ -53,9 +53,37 @@ class MlflowVersions:
         found = self._find(ref)
         return None if found is None else _record(found)
 
-    def point(self, model: str, alias: str, number: str) -> None:
-        """Makes an alias name a version."""
-        self._mlflow.client.set_registered_model_alias(model, alias, number)
+    def called(self, model: str, version: str) -> RegisteredVersion | None:
+        """Returns the registered version of this name, the latest of several; or None."""
+        found = [
+            one
+            for one in self._mlflow.client.search_model_versions(f"name = '{model}'")
+            if one.tags.get(layout.VERSION) == version and layout.DIGEST in one.tags
+        ]
+        return _record(max(found, key=lambda one: int(one.version))) if found else None
+
+    def point(self, model: str, alias: str, number: str | None) -> None:
+        """Makes an alias name a version; None removes the alias."""
+        if number is None:
+            self._mlflow.client.delete_registered_model_alias(model, alias)
+        else:
+            self._mlflow.client.set_registered_model_alias(model, alias, number)
+
+    def note(self, model: str, key: str, value: str) -> None:
+        """Sets a tag of the model itself."""
+        self._mlflow.client.set_registered_model_tag(model, key, value)
+
+    def noted(self, model: str, key: str) -> str | None:
+        """Returns a tag of the model itself, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            value = self._mlflow.client.get_registered_model(model).tags.get(key)
+        except MlflowException as error:
+            if error.error_code not in _MISSING:
+                raise
+            return None
+        return None if value is None else str(value)
 
     def tag(self, version: RegisteredVersion, key: str, value: str) -> None:
         """Sets a tag of a version."""

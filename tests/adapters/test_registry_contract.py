@@ -1,6 +1,7 @@
 """One contract for every registry: in memory, MLflow on a file, and a real MLflow server."""
 
 import json
+import threading
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -224,30 +225,105 @@ def test_a_refused_artifact_is_recorded_but_never_registered(
         stage.registry.promote(ref("1.1.0", model), expected=None, gate_run="run")
 
 
-def test_moving_back_returns_to_the_version_before_and_only_to_it(
+def test_moving_back_returns_to_the_version_before_and_says_who_and_why(
     stage: Stage, model: str, tmp_path: Path
 ) -> None:
+    registry = stage.registry
     with pytest.raises(ConfigError, match="nothing to move back"):
-        stage.registry.move_back(model, None, reason="slow", who="ada")
-    first_release(stage, tmp_path, model)
-    with pytest.raises(ConfigError, match="previous-production"):
-        stage.registry.move_back(model, None, reason="slow", who="ada")
+        registry.way_back(model, None)
+    first = first_release(stage, tmp_path, model)
+    with pytest.raises(ConfigError, match="first release"):
+        registry.way_back(model, None)
     production = ref("1.0.0", model)
-    run = stage.registry.record(gate(tmp_path, against=production, model=model))
-    stage.registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
-    with pytest.raises(ConfigError, match=r"1\.0\.0 only"):
-        stage.registry.move_back(model, "0.1.0", reason="slow", who="ada")
-    outcome = stage.registry.move_back(model, "1.0.0", reason="slow", who="ada")
+    run = registry.record(gate(tmp_path, against=production, model=model))
+    registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    with pytest.raises(ConfigError, match=r"'0\.1\.0' is not a registered version"):
+        registry.way_back(model, "0.1.0")
+    way = registry.way_back(model, None)
+    assert (way.current.version, way.target.version) == ("1.1.0", "1.0.0")
+    assert (way.evidence_run, way.was_production) == (first, True)
+    outcome = registry.move_back(way, reason="slow", who="ada", run="back-1")
     assert outcome.moved
     assert "slow" in outcome.reason
-    again = stage.registry.move_back(model, None, reason="slow", who="ada")
+    again = registry.move_back(registry.way_back(model, None), reason="x", who="ada", run="b")
     assert not again.moved
+    assert again.reason == "production already is 1.0.0"
     held = stage.again().production(model)
     assert held is not None
     assert held.version == "1.0.0"
-    refused = stage.registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    refused = registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
     assert not refused.moved
     assert "ada: slow" in refused.reason
+    with pytest.raises(ConfigError, match="was itself moved back from"):
+        registry.way_back(model, "1.1.0")
+
+
+def test_a_version_that_never_was_in_production_is_told_from_one_that_was(
+    stage: Stage, model: str, tmp_path: Path
+) -> None:
+    first_release(stage, tmp_path, model)
+    run = stage.registry.record(gate(tmp_path, against=ref("1.0.0", model), model=model))
+    way = stage.registry.way_back(model, "1.1.0")
+    assert (way.evidence_run, way.was_production) == (run, False)
+
+
+def test_production_that_moved_after_the_way_back_was_found_is_not_moved_back(
+    stage: Stage, model: str, tmp_path: Path
+) -> None:
+    first_release(stage, tmp_path, model)
+    production = ref("1.0.0", model)
+    run = stage.registry.record(gate(tmp_path, against=production, model=model))
+    stage.registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    way = stage.registry.way_back(model, None)
+    between = ref("1.1.0", model)
+    newer = gate(tmp_path, "1.2.0", against=between, model=model, run_id="run-2")
+    other = stage.registry.record(newer)
+    stage.registry.promote(ref("1.2.0", model), expected=between, gate_run=other)
+    outcome = stage.registry.move_back(way, reason="slow", who="ada", run="back-1")
+    assert not outcome.moved
+    assert "production is now 1.2.0" in outcome.reason
+
+
+def test_recorded_evidence_comes_back_as_it_was_sealed(
+    stage: Stage, model: str, tmp_path: Path
+) -> None:
+    from assay.evidence import check_seal
+
+    record = gate(tmp_path, model=model)
+    run = stage.registry.record(record)
+    stage.again().evidence(run, tmp_path / "copy")
+    check_seal(tmp_path / "copy")
+    stored = (record.evidence_dir / "verdict.json").read_bytes()
+    assert (tmp_path / "copy/verdict.json").read_bytes() == stored
+    with pytest.raises(ConfigError):
+        stage.again().evidence("0" * 32, tmp_path / "none")
+
+
+def test_one_gate_of_a_model_has_its_turn_and_the_other_hears_whom_it_waits_for(
+    stage: Stage, model: str
+) -> None:
+    said: list[str] = []
+    order: list[str] = []
+    entered, waited = threading.Event(), threading.Event()
+
+    def hear(line: str) -> None:
+        said.append(line)
+        waited.set()
+
+    def second() -> None:
+        assert entered.wait(20)
+        with stage.again().turn(model, run_id="run-2", progress=hear):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    other.start()
+    with stage.registry.turn(model, run_id="run-1", progress=said.append):
+        entered.set()
+        assert waited.wait(20)
+        order.append("first")
+    other.join(30)
+    assert order == ["first", "second"]
+    assert any("waiting for it to finish" in line for line in said)
 
 
 def test_no_text_of_a_case_reaches_the_registry(stage: Stage, model: str, tmp_path: Path) -> None:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from assay.adapters.registry_connection import MlflowConnection
+from assay.adapters.registry_mlflow import MlflowRegistry
+from assay.adapters.registry_turns import MlflowTurns
+from assay.errors import InfrastructureError
 from assay.records import VerdictKind
 from tests import registry_rig as rig
 from tests.registry_rig import Stage, gate, ref
@@ -68,7 +72,8 @@ def assert_one_won(stage: Stage, model: str, said: dict[str, str]) -> None:
     assert held.version == winners[0]
     for version in set(VERSIONS) - set(winners):
         assert f"production is now {winners[0]}" in said[version]
-    back = stage.registry.move_back(model, None, reason="test", who="ada")
+    way = stage.registry.way_back(model, None)
+    back = stage.registry.move_back(way, reason="test", who="ada", run="back")
     assert back.production is not None
     assert back.production.version == "1.0.0"
 
@@ -99,6 +104,10 @@ def test_two_gates_that_record_a_new_model_at_once_both_count(
     script = """
 import sys
 from pathlib import Path
+from assay.adapters.registry_connection import MlflowConnection
+from assay.adapters.registry_mlflow import MlflowRegistry
+from assay.adapters.registry_turns import MlflowTurns
+from assay.errors import InfrastructureError
 from assay.records import VerdictKind
 from tests import registry_rig as rig
 uri, folder, run_id = sys.argv[1:]
@@ -122,3 +131,65 @@ print(rig.MlflowRegistry(uri, Path(folder, "locks")).record(record))
     found = stage.registry.recorded_verdict(record.ledger_key)
     assert found is not None
     assert found[0] in runs
+
+
+TURN = """
+import sys, time
+from pathlib import Path
+from assay.adapters.registry_mlflow import MlflowRegistry
+
+uri, locks, model, run_id = sys.argv[1:]
+with MlflowRegistry(uri, Path(locks)).turn(model, run_id=run_id, progress=print):
+    print("mine", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_the_turn_of_a_killed_gate_is_free_at_once_on_the_same_machine(
+    tmp_path: Path, mlflow_server: rig.Server
+) -> None:
+    command = [sys.executable, "-c", TURN, mlflow_server.uri, str(tmp_path), "turned", "run-1"]
+    holder = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline().strip() == "mine"
+    finally:
+        holder.kill()
+        holder.wait()
+    said: list[str] = []
+    registry = MlflowRegistry(mlflow_server.uri, tmp_path)
+    started = time.monotonic()
+    with registry.turn("turned", run_id="run-2", progress=said.append):
+        assert time.monotonic() - started < 30
+    assert any("run run-1" in line and "taking it over" in line for line in said)
+
+
+@pytest.mark.slow
+def test_a_gate_that_was_silent_for_too_long_loses_its_turn_and_may_not_promote(
+    tmp_path: Path, mlflow_server: rig.Server
+) -> None:
+    """The holder plays another machine: whether its process lives cannot be seen from here."""
+    model = "silent"
+    stage = rig.on_mlflow(
+        mlflow_server.uri, mlflow_server.data, tmp_path / "locks", mlflow_server.kill
+    )
+    run = stage.registry.record(gate(tmp_path, "1.0.0", model=model, run_id="first"))
+    connection = MlflowConnection(mlflow_server.uri)
+    silent = MlflowTurns(connection, beat_s=600)
+    with (
+        silent.turn(model, "run-1", print),
+        connection.reaching(),
+    ):
+        token = silent._held[model]
+        elsewhere = "elsewhere:" + token.partition(":")[2]
+        connection.client.set_registered_model_tag(f"Gate of {model}", "assay.turn", elsewhere)
+        silent._held[model] = elsewhere
+        silent.still_held(model)
+        with MlflowTurns(connection, stale_s=2).turn(model, "run-2", print):
+            with pytest.raises(InfrastructureError, match=r"turn given to run run-2"):
+                silent.still_held(model)
+            stage.registry._turns = silent  # type: ignore[union-attr]
+            with pytest.raises(InfrastructureError, match="--resume"):
+                stage.registry.promote(ref("1.0.0", model), expected=None, gate_run=run)
+    assert stage.registry.production(model) is None
