@@ -31,6 +31,7 @@ class EngineRow(Document):
     """One line of an engine file, as it enters."""
 
     at_s: Figure
+    session: Size = 0
     running: Figure | None = None
     waiting: Figure | None = None
     kv_cache_share: Figure | None = None

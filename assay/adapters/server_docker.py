@@ -23,6 +23,7 @@ from assay.adapters import (
     server_container,
     server_hardware,
     server_owner,
+    server_usage,
     server_workspace,
     vllm_arguments,
 )
@@ -38,7 +39,7 @@ from assay.adapters.server_docker_engine import (
 from assay.adapters.server_engine import StartedEngine
 from assay.adapters.server_failure import Ending
 from assay.errors import ConfigError, InfrastructureError
-from assay.ports import ServeRequest
+from assay.ports import ProcessUsage, ServeRequest
 from assay.records import Endpoint, EngineIdentity
 
 __all__ = ["DockerServer", "ServerContainer", "engine_holds"]
@@ -158,6 +159,12 @@ class ServerContainer(StartedEngine):
             image=self._image_name,
             hardware=server_hardware.describe(self.request.profile.gpus) + share,
         )
+
+    def usage(self) -> ProcessUsage | None:
+        """Returns what the container uses; None where the Docker engine does not say."""
+        with suppress(*TROUBLE):
+            return server_usage.of_container(self._container.stats(stream=False, one_shot=True))
+        return None
 
     def stop(self) -> None:
         """Removes the container and its folder; never raises."""

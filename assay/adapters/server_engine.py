@@ -23,7 +23,7 @@ from assay.adapters import server_failure, server_readiness, vllm_arguments
 from assay.adapters.server_failure import Ending
 from assay.adapters.server_readiness import ReadinessQuestion
 from assay.errors import InfrastructureError
-from assay.ports import Progress, RunningServer, ServeRequest
+from assay.ports import ProcessUsage, Progress, RunningServer, ServeRequest
 from assay.records import Endpoint, EngineIdentity
 
 _POLL_S = 0.25
@@ -63,6 +63,10 @@ class StartedEngine(ABC):
         """Returns the identity of the engine that runs."""
 
     @abstractmethod
+    def usage(self) -> ProcessUsage | None:
+        """Returns what the engine's processes use, None where that is not to be had right now."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Ends the engine and removes all it left; may be called more than once, never raises."""
 
@@ -87,6 +91,8 @@ class StartedEngine(ABC):
             started_in_s=seconds,
             log_tail=lambda: server_failure.tail(self.log()),
             is_alive=lambda: self.ending() is None,
+            usage=self.usage,
+            gpus=self.request.profile.gpus,
         )
 
     def _ask(self) -> None:

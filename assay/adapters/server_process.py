@@ -23,12 +23,12 @@ from importlib import resources
 from pathlib import Path
 
 from assay import digests
-from assay.adapters import server_hardware, server_workspace, vllm_arguments
+from assay.adapters import server_hardware, server_usage, server_workspace, vllm_arguments
 from assay.adapters.server_engine import StartedEngine
 from assay.adapters.server_failure import Ending
 from assay.adapters.server_workspace import Workspace
 from assay.errors import ConfigError, InfrastructureError
-from assay.ports import ServeRequest
+from assay.ports import ProcessUsage, ServeRequest
 from assay.records import Endpoint, EngineIdentity
 
 BACKEND = "process"
@@ -158,6 +158,10 @@ class ServerProcess(StartedEngine):
             image=self._runtime,
             hardware=server_hardware.describe(self.request.profile.gpus),
         )
+
+    def usage(self) -> ProcessUsage | None:
+        """Returns what the whole process tree uses; None once it has ended."""
+        return server_usage.of_tree(self._process.pid)
 
     def stop(self) -> None:
         """Ends the whole process group and removes the private folder; never raises."""
