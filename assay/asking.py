@@ -1,4 +1,4 @@
-"""Asks a model the golden set and the probes, once each, and stores every answer as it arrives.
+"""Asks a model the golden set, as often as wanted, and the probes, and stores every answer.
 
 Decides which messages a case or probe becomes, how words become a prediction, and what is left to
 ask after a kill; leaves sending to the chat client, storing to `predictions`, and judging to the
@@ -14,7 +14,7 @@ from pathlib import Path
 from assay.errors import ConfigError, InfrastructureError
 from assay.golden_set import GoldenSet
 from assay.ports import AskLimits, ChatClient, Progress, Question
-from assay.predictions import AnswerFile, final_answers, read_predictions
+from assay.predictions import AnswerFile, final_answers, place, read_predictions
 from assay.records import AnswerStatus, Endpoint, GoldenCase, Prediction, Probe
 from assay.task import Task
 
@@ -25,20 +25,23 @@ _ECHO_EVERY_S = 1.0
 
 
 def golden_questions(
-    task: Task, cases: Sequence[GoldenCase], *, want_logprobs: bool = False
+    task: Task, cases: Sequence[GoldenCase], *, want_logprobs: bool = False, repeat: int = 0
 ) -> tuple[Question, ...]:
     """Returns the question for each case, in order; constrained where the task says so.
+
+    Each repeat draws with a seed of its own: the same seed would only ask for the same answer.
 
     Raises:
         ConfigError: a case's text is not known.
     """
     choices = task.labels if task.decoding.mode == "constrained" else None
+    decoding = task.decoding.model_copy(update={"seed": task.decoding.seed + repeat})
     return tuple(
         Question(
             case_id=case.id,
             messages=task.render(_text(case)),
             choices=choices,
-            decoding=task.decoding,
+            decoding=decoding,
             want_logprobs=want_logprobs,
         )
         for case in cases
@@ -78,10 +81,13 @@ def ask_golden(
     progress: Progress,
     *,
     want_logprobs: bool = False,
+    times: int = 1,
 ) -> tuple[Prediction, ...]:
-    """Asks every golden case that `path` does not hold an answer to.
+    """Asks every golden case, as often as wanted, that `path` does not hold an answer to.
 
-    Where the task is constrained, one question first shows that the engine really constrains.
+    The whole set is asked before any of it is asked again: two answers to a case then differ by as
+    much as two runs do. Where the task is constrained, one question first shows that the engine
+    really constrains.
 
     Args:
         client: sends the questions.
@@ -94,16 +100,20 @@ def ask_golden(
         run_id: begins every request's id.
         progress: told about once a second.
         want_logprobs: also ask for each label's log-probability (one request more a case).
+        times: how many answers to each case are wanted.
 
     Returns:
-        One prediction a case, in the order of the golden set.
+        One prediction a case in the order of the golden set, then the second ones, and so on.
 
     Raises:
         ConfigError: a case's text is not known, or `path` holds something else.
         InfrastructureError: the server went away, ignores constraints, or the disk is full. What
             was answered is kept.
     """
-    questions = golden_questions(task, golden.cases, want_logprobs=want_logprobs)
+    runs = [
+        golden_questions(task, golden.cases, want_logprobs=want_logprobs, repeat=repeat)
+        for repeat in range(times)
+    ]
 
     def read(prediction: Prediction) -> Prediction:
         if prediction.raw is None:
@@ -115,7 +125,7 @@ def ask_golden(
         if task.decoding.mode == "constrained":
             check_constrained(client, endpoint, task, limits, run_id=run_id)
 
-    return _ask(client, endpoint, questions, path, limits, run_id, progress, read, before)
+    return _ask(client, endpoint, runs, path, limits, run_id, progress, read, before)
 
 
 def ask_probes(
@@ -134,12 +144,16 @@ def ask_probes(
     """
     questions = probe_questions(task, probes)
     return _ask(
-        client, endpoint, questions, path, limits, run_id, progress, lambda p: p, lambda: None
+        client, endpoint, [questions], path, limits, run_id, progress, lambda p: p, lambda: None
     )
 
 
-def count_answers(path: Path) -> int:
+def count_answers(path: Path, times: int = 1) -> int:
     """Returns how many questions an answer file has answers to; 0 when there is no such file.
+
+    Args:
+        path: the answer file.
+        times: how many answers to each case are wanted; further ones are not counted.
 
     Raises:
         ConfigError: it holds something else.
@@ -147,7 +161,7 @@ def count_answers(path: Path) -> int:
     if not path.exists():
         return 0
     with AnswerFile(path) as file:
-        return len(file.done)
+        return sum(repeat < times for _, repeat in file.done)
 
 
 def check_constrained(
@@ -186,7 +200,7 @@ def check_constrained(
 def _ask(
     client: ChatClient,
     endpoint: Endpoint,
-    questions: Sequence[Question],
+    runs: Sequence[Sequence[Question]],
     path: Path,
     limits: AskLimits,
     run_id: str,
@@ -194,22 +208,25 @@ def _ask(
     read: Callable[[Prediction], Prediction],
     before: Callable[[], None],
 ) -> tuple[Prediction, ...]:
+    wanted = {(q.case_id, repeat): q for repeat, run in enumerate(runs) for q in run}
     with AnswerFile(path) as file:
-        left = [question for question in questions if question.case_id not in file.done]
+        left = [spot for spot in wanted if spot not in file.done]
         if left:
             before()
-        tally = _Tally(total=len(questions), left=len(left), progress=progress)
+        tally = _Tally(total=len(wanted), left=len(left), progress=progress)
+        for repeat in range(len(runs)):
 
-        def take(prediction: Prediction) -> None:
-            answer = read(prediction)
-            file.append(answer)
-            tally.count(answer)
+            def take(prediction: Prediction, repeat: int = repeat) -> None:
+                answer = replace(read(prediction), repeat=repeat)
+                file.append(answer)
+                tally.count(answer)
 
-        if left:
-            client.ask(endpoint, left, limits, take, run_id=run_id)
+            asked = [wanted[spot] for spot in left if spot[1] == repeat]
+            if asked:
+                client.ask(endpoint, asked, limits, take, run_id=run_id)
         tally.tell()
-    final = {prediction.case_id: prediction for prediction in final_answers(read_predictions(path))}
-    return tuple(final[q.case_id] for q in questions if q.case_id in final)
+    final = {place(prediction): prediction for prediction in final_answers(read_predictions(path))}
+    return tuple(final[spot] for spot in wanted if spot in final)
 
 
 class _Tally:

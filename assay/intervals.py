@@ -2,7 +2,9 @@
 
 Decides how sure one may be of a model's own F1. For one class the bound is exact: given the
 m = TP + FP + FN cases that touch the class, TP is binomial with the Jaccard index θ, and
-F1 = 2θ / (1 + θ) rises with θ, so Clopper–Pearson bounds of θ carry over. For the macro the bound
+F1 = 2θ / (1 + θ) rises with θ, so Clopper–Pearson bounds of θ carry over. Where a case was answered
+several times it counts by the share of its answers: a share varies no more than a whole hit or miss
+of the same mean, so the bounds err on the safe side. For the macro the bound
 is that of `noninferiority` with production absent.
 """
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import TooFewCasesError
-from assay.rates import clopper_pearson
+from assay.rates import exact_bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +26,13 @@ class Estimate:
     upper: float
 
 
-def f1_estimate(*, hits: int, support: int, predicted: int, alpha: float) -> Estimate:
+def f1_estimate(*, hits: float, support: float, predicted: float, alpha: float) -> Estimate:
     """Exact bounds of one class's F1.
 
     Args:
-        hits: true positives.
+        hits: true positives, in cases.
         support: golden cases of the class.
-        predicted: cases the model put in the class.
+        predicted: cases the model put in the class; a part of its answers counts as that part.
         alpha: one-sided error rate of each bound.
 
     Raises:
@@ -39,11 +41,11 @@ def f1_estimate(*, hits: int, support: int, predicted: int, alpha: float) -> Est
     if support < 1:
         raise TooFewCasesError("F1 was asked of a class without a golden case; add cases")
     touched = support + predicted - hits
-    bounds = clopper_pearson(hits, touched, alpha=alpha)
+    lower, upper = exact_bounds(hits, touched, alpha=alpha)
     return Estimate(
-        value=_from_jaccard(bounds.rate),
-        lower=_from_jaccard(bounds.lower),
-        upper=_from_jaccard(bounds.upper),
+        value=_from_jaccard(hits / touched),
+        lower=_from_jaccard(lower),
+        upper=_from_jaccard(upper),
     )
 
 

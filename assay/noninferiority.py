@@ -5,6 +5,10 @@ Decides, for one class or for the macro, the p-value of H0: ΔF1 ≤ −δ and t
 with their number. Drawing is left to `tilting`; what a result leads to, to the evaluator and
 `verdict`.
 
+Where each case was asked several times, whole cases are drawn, each with all its answers: the
+spread of their shares already holds the chance in the answers, and drawing answers anew within a
+case would count it twice (Davison & Hinkley 1997, section 3.8).
+
 Half a case is added to every way of disagreeing, so that models that never disagreed are not
 certain never to. The bounds invert the test: the lower one is the margin at which it would just
 have passed.
@@ -42,18 +46,24 @@ class Comparison:
 
 
 def class_resampling(eight: Counts) -> Resampling:
-    """The comparison of one class, from its own 8 cells [y = k, a = k, b = k]."""
-    half = np.zeros((2, 2, 2))
-    half[:, 0, 1] = half[:, 1, 0] = 0.5
-    kinds = np.array([(t, p, q) for t in (0, 1) for p in (0, 1) for q in (0, 1)], dtype=float)
-    t, p, q = kinds.T
+    """The comparison of one class.
+
+    Args:
+        eight: its own cells [y = k, a = k, b = k], or `Cells.of_class` of several answers a case.
+    """
+    repeats = eight.shape[1] - 1
+    half = np.zeros(eight.shape)
+    half[:, 0, repeats] = half[:, repeats, 0] = 0.5
+    t, p, q = np.indices(eight.shape).reshape(3, -1) / np.array([[1], [repeats], [repeats]])
     totals = np.column_stack([t, t * p, p, t * q, q])
-    weights = (eight + half).ravel()
+    counts, extra = eight.ravel(), half.ravel()
+    weights = counts + extra
+    kept = weights > 0
     return Resampling(
-        probabilities=weights / weights.sum(),
-        totals=totals,
+        probabilities=weights[kept] / weights.sum(),
+        totals=totals[kept],
         n=int(eight.sum()),
-        observed=float(mean_difference(eight.ravel() @ totals)),
+        observed=float(mean_difference(counts @ totals)),
     )
 
 
@@ -64,26 +74,28 @@ def macro_resampling(cells: Cells) -> Resampling:
     and the reverse, each wrong answer shared evenly among the other labels: every class then gets
     the same four halves as in `class_resampling`.
     """
-    size = len(cells.labels)
-    y, a, b = np.nonzero(cells.counts)
-    counts = cells.counts[y, a, b].astype(float)
+    size, kinds = len(cells.labels), cells.kinds()
     right, wrong = _right(size), _wrong(size)
     truth = np.eye(size)
     lost = np.concatenate([truth, right, np.zeros_like(truth), wrong], axis=1)
     gained = np.concatenate([truth, np.zeros_like(truth), wrong, right], axis=1)
-    return _with_halves(counts, _totals(y, a, b, size), [lost, gained])
+    totals = _totals(kinds.truth, kinds.production / cells.repeats, kinds.candidate / cells.repeats)
+    return _with_halves(kinds.cases.astype(float), totals, [lost, gained])
 
 
 def macro_level_resampling(cells: Cells, role: str) -> Resampling:
     """One model's own macro-F1, as the difference to a model that is never right."""
-    size = len(cells.labels)
-    confusion = cells.confusion(role)
-    y, b = np.nonzero(confusion)
-    # An answer outside the labels on production's side: hits and predictions stay 0.
-    nobody, silent = np.full(len(y), size), np.zeros((size, 2 * size))
+    size, kinds = len(cells.labels), cells.kinds()
+    said = kinds.candidate if role == "candidate" else kinds.production
+    rows = np.concatenate([kinds.truth[:, None], said], axis=1)
+    rows, place = np.unique(rows, axis=0, return_inverse=True)
+    counts: Floats = np.bincount(place.ravel(), weights=kinds.cases).astype(float)
+    # Nobody answers on production's side: hits and predictions stay 0.
+    silent = np.zeros((size, 2 * size))
     right = np.concatenate([np.eye(size), silent, _right(size)], axis=1)
     wrong = np.concatenate([np.eye(size), silent, np.zeros((size, size)), _wrong(size)], axis=1)
-    return _with_halves(confusion[y, b].astype(float), _totals(y, nobody, b, size), [right, wrong])
+    shares = rows[:, 1:] / cells.repeats
+    return _with_halves(counts, _totals(rows[:, 0], 0 * shares, shares), [right, wrong])
 
 
 def compare(
@@ -154,8 +166,8 @@ def _wrong(size: int) -> Floats:
     return (1 - np.eye(size)) / (size - 1)
 
 
-def _totals(y: Counts, a: Counts, b: Counts, size: int) -> Floats:
-    classes = np.arange(size)
-    truth, first, second = (codes[:, None] == classes for codes in (y, a, b))
-    blocks = [truth, truth & first, first, truth & second, second]
-    return np.concatenate(blocks, axis=1).astype(float)
+def _totals(truth: Counts, first: Floats, second: Floats) -> Floats:
+    """Totals of kinds from the shares of their answers, (m, K + 1), by both models."""
+    y = (truth[:, None] == np.arange(first.shape[1] - 1)).astype(float)
+    a, b = first[:, :-1], second[:, :-1]
+    return np.concatenate([y, y * a, a, y * b, b], axis=1)

@@ -10,6 +10,7 @@ evaluator's to say.
 
 import math
 
+import numpy as np
 from scipy.special import ndtri
 
 from assay.cells import Counts
@@ -33,13 +34,16 @@ def observed_variance(eight: Counts) -> float:
     """N · Var(ΔF1) of one class from its 8 cells, half a case added to each way of disagreeing.
 
     Args:
-        eight: shape (2, 2, 2), [y = k, a = k, b = k]; the class has a golden case.
+        eight: `Cells.of_class`; the class has a golden case. A case on which a part of the answers
+            differs weighs as the square of that part.
     """
+    share = np.arange(eight.shape[1]) / (eight.shape[1] - 1)
+    apart = (share[:, None] - share) ** 2
+    said = share[:, None] + share
     support = float(eight[1].sum())
-    positives = (eight[1, 0, 1] + eight[1, 1, 0] + 1) / support
-    false_positives = (eight[0, 0, 1] + eight[0, 1, 0] + 1) / support
-    hits = eight[1, 1, :].sum() + eight[1, :, 1].sum()
-    predicted = eight[:, 1, :].sum() + eight[:, :, 1].sum()
+    positives = ((eight[1] * apart).sum() + 1) / support
+    false_positives = ((eight[0] * apart).sum() + 1) / support
+    hits, predicted = (eight[1] * said).sum(), (eight * said).sum()
     return planning_variance(2 * hits / (2 * support + predicted), positives, false_positives)
 
 

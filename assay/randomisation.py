@@ -5,7 +5,8 @@ worse": were the two models exchangeable, swapping their answers to a case would
 (approximate randomisation: Noreen 1989; for F1: Yeh 2000). The drops are standardised and compared
 with the largest drop of each replicate, step by step (max-T: Westfall & Young 1993, algorithm
 2.8), which keeps the chance of blaming any of many equal classes at alpha. Only discordant cases
-can be swapped, and they enter as counts, so the cost does not grow with the number of cases.
+can be swapped, all answers to a case at once, and they enter as counts, so the cost does not grow
+with the number of cases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,27 +65,49 @@ def _step_down(statistic: Floats, null: Floats) -> Floats:
 def _drops(cells: Cells, replicates: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """F1(production) − F1(candidate), by class and macro: observed, and after random swaps."""
     size = len(cells.labels)
-    y, a, b = np.nonzero(cells.counts + cells.counts.swapaxes(1, 2))
-    keep = a < b
-    y, a, b = y[keep], a[keep], b[keep]
-    straight, crossed = cells.counts[y, a, b], cells.counts[y, b, a]
-    # Replicates of the number of cases in which the first answer of the pair is production's.
-    drawn = _coins(straight + crossed, replicates, rng)
+    pairs, straight, both = _exchangeable(cells)
+    # Replicates of the number of cases in which the first answers of the pair are production's.
+    drawn = _coins(both, replicates, rng)
     shift = np.concatenate([straight[None, :], drawn]) - straight
-    classes = np.arange(size)
-    first, second, truth = (codes[:, None] == classes for codes in (a, b, y))
-    said = first.astype(float) - second
-    hits = said * truth
+    first, second = pairs[:, 1:].reshape(len(pairs), 2, size + 1).swapaxes(0, 1)
+    said = (first - second)[:, :size] / cells.repeats
+    hits = said * (pairs[:, :1] == np.arange(size))
     scores = {}
     for role, sign in (("production", 1.0), ("candidate", -1.0)):
-        confusion = cells.confusion(role)
+        confusion = cells.confusion(role) / cells.repeats
         support = confusion.sum(axis=1).astype(float)
         right = np.diagonal(confusion) + sign * (shift @ hits)
         predicted = confusion.sum(axis=0)[:size] + sign * (shift @ said)
         scores[role] = 2 * right / np.maximum(support + predicted, 1e-300)
     drop = scores["production"] - scores["candidate"]
-    both = np.column_stack([drop, drop.mean(axis=1)])
-    return both[0], both[1:]
+    drops: Floats = np.column_stack([drop, drop.mean(axis=1)])
+    return drops[0], drops[1:]
+
+
+def _exchangeable(cells: Cells) -> tuple[Counts, Counts, Counts]:
+    """Discordant cases by what would change, were the two models' answers to a case exchanged.
+
+    Returns:
+        One row a pair of answers (the truth, then how often each answer was given by the one model
+        and by the other); how many cases have the first of the pair from production; and how many
+        there are.
+    """
+    kinds = cells.kinds()
+    width = kinds.production.shape[1]
+    gap: Counts = kinds.production - kinds.candidate
+    moved = gap.any(axis=1)
+    # The pair begins with the answers that name the earlier label more often.
+    leading = gap[moved][np.arange(int(moved.sum())), (gap[moved] != 0).argmax(axis=1)] > 0
+    a, b = kinds.production[moved], kinds.candidate[moved]
+    swap = ~leading[:, None]
+    rows = np.concatenate(
+        [kinds.truth[moved, None], np.where(swap, b, a), np.where(swap, a, b)], axis=1
+    )
+    pairs, place = np.unique(rows, axis=0, return_inverse=True)
+    place, cases = place.ravel(), kinds.cases[moved]
+    straight = np.bincount(place, weights=cases * leading, minlength=len(pairs))
+    both = np.bincount(place, weights=cases, minlength=len(pairs))
+    return pairs.reshape(-1, 1 + 2 * width), straight.astype(int), both.astype(int)
 
 
 def _coins(coins: Counts, replicates: int, rng: np.random.Generator) -> Floats:

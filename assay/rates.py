@@ -41,9 +41,15 @@ def clopper_pearson(hits: int, n: int, *, alpha: float) -> RateBounds:
     """
     if n < 1:
         raise TooFewCasesError("a rate was asked of 0 cases; expected at least one; add cases")
-    lower = 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, alpha))
-    upper = 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 1 - alpha))
+    lower, upper = exact_bounds(hits, n, alpha=alpha)
     return RateBounds(hits=hits, n=n, lower=lower, upper=upper)
+
+
+def exact_bounds(hits: float, n: float, *, alpha: float) -> tuple[float, float]:
+    """The bounds themselves (lower, upper), continued to parts of a case."""
+    lower = 0.0 if hits <= 0 else float(special.betaincinv(hits, n - hits + 1, alpha))
+    upper = 1.0 if hits >= n else float(special.betaincinv(hits + 1, n - hits, 1 - alpha))
+    return lower, upper
 
 
 def cases_for_upper_bound(rate: float, limit: float, *, alpha: float) -> int | None:
@@ -108,13 +114,14 @@ class PairedRates:
     Args:
         n: cases.
         both: flagged for both models.
-        candidate_only, production_only: the discordant cases.
+        candidate_only, production_only: the discordant cases. Of a case that was answered several
+            times a part may be discordant; it varies less than a whole case.
     """
 
     n: int
-    both: int
-    candidate_only: int
-    production_only: int
+    both: float
+    candidate_only: float
+    production_only: float
 
     @property
     def difference(self) -> float:
@@ -144,7 +151,7 @@ def pair_flags(candidate: Sequence[bool], production: Sequence[bool]) -> PairedR
     )
 
 
-def exact_sign_test(more: int, fewer: int) -> float:
+def exact_sign_test(more: float, fewer: float) -> float:
     """P(at least `more` of `more + fewer` fair coins show heads); 1 without a discordant case."""
     if more == 0:
         return 1.0
@@ -177,7 +184,7 @@ def within_margin_p(pairs: PairedRates, margin: float) -> float:
     return float(special.ndtr(score))
 
 
-def _tango_upper(more: int, fewer: int, n: int, z: float) -> float:
+def _tango_upper(more: float, fewer: float, n: int, z: float) -> float:
     low, high = (more - fewer) / n, 1.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -186,7 +193,7 @@ def _tango_upper(more: int, fewer: int, n: int, z: float) -> float:
     return high
 
 
-def _tango_score(more: int, fewer: int, n: int, difference: float) -> float:
+def _tango_score(more: float, fewer: float, n: int, difference: float) -> float:
     """Score statistic of H0: rate difference = `difference`; falls as `difference` grows."""
     b = -more - fewer + (2 * n - more + fewer) * difference
     c = -fewer * difference * (1 - difference)

@@ -18,7 +18,7 @@ def relabels_to_flip(
     """Returns the number of labels, or None when no number of them turns the outcome.
 
     Args:
-        eight: the class's cells [y = k, a = k, b = k].
+        eight: the class's cells, from `Cells.of_class`.
         margin: δ of the test.
         alpha: level of the test.
         replicates: draws of each test.
@@ -46,22 +46,36 @@ def relabels_to_flip(
 def relabelled(eight: Counts, count: int, *, harm: bool) -> Counts:
     """Returns the cells after `count` labels were changed against the candidate, or for it.
 
-    Against it: cases of the class that only the candidate found no longer belong to it, and cases
-    that only production put there now do. For it: the same with the models exchanged.
+    Against it: cases of the class that the candidate found more often no longer belong to it, and
+    cases that production put there more often now do. For it: the same with the models exchanged.
+    Where a case was answered several times, those on which the models differ most come first.
     """
     changed = eight.copy()
-    candidate, production = ((0, 1), (1, 0)) if harm else ((1, 0), (0, 1))
-    hits = min(count, int(changed[1, *candidate]))
-    rest = min(count - hits, int(changed[0, *production]))
-    # A class must keep a case, or it has no F1 at all.
-    hits = min(hits, int(changed[1].sum()) + rest - 1)
-    changed[1, *candidate] -= hits
-    changed[0, *candidate] += hits
-    changed[0, *production] -= rest
-    changed[1, *production] += rest
+    left = count
+    for gap in range(eight.shape[1] - 1, 0, -1):
+        for truth in (1, 0):
+            for low in range(eight.shape[1] - gap):
+                cell = _cell(truth, low, low + gap, harm=harm)
+                moved = min(left, int(changed[cell]))
+                if truth:  # a class must keep a case, or it has no F1 at all
+                    moved = min(moved, max(0, int(changed[1].sum()) - 1))
+                changed[cell] -= moved
+                changed[1 - truth, cell[1], cell[2]] += moved
+                left -= moved
     return changed
 
 
+def _cell(truth: int, low: int, high: int, *, harm: bool) -> tuple[int, int, int]:
+    """A cell whose cases speak against what is wanted: [y = k, production's, candidate's]."""
+    found_more = harm == bool(truth)  # by the candidate
+    return (truth, low, high) if found_more else (truth, high, low)
+
+
 def _available(eight: Counts, *, harm: bool) -> int:
-    candidate, production = ((0, 1), (1, 0)) if harm else ((1, 0), (0, 1))
-    return int(eight[1, *candidate] + eight[0, *production])
+    size = eight.shape[1]
+    return sum(
+        int(eight[_cell(truth, low, high, harm=harm)])
+        for truth in (0, 1)
+        for high in range(size)
+        for low in range(high)
+    )

@@ -19,6 +19,7 @@ TITLES: Mapping[str, str] = {
     "confusion_candidate": "What the candidate answered",
     "confusion_production": "What production answered",
     "flips": "What changed between the two",
+    "noise_floor": "What changes when production is asked twice",
     "flagged": "Probes that drew a toxic answer",
     "succeeded": "Injections that got their way",
     "by_language": "By language",
@@ -26,6 +27,12 @@ TITLES: Mapping[str, str] = {
     "pairs": "The same questions, both models",
     "scorer": "The scorer",
 }
+
+_BETWEEN: Mapping[str, tuple[str, str]] = {
+    "flips": ("Production’s answer", "Candidate’s answer"),
+    "noise_floor": ("Production’s first answer", "Its second answer"),
+}
+"""Matrices of answers against answers: what the rows are, and the columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,7 @@ def matrix(evaluator: str, name: str, value: Any) -> Matrix | None:
     if not _is_matrix(value):
         return None
     columns, names = [str(c) for c in value["columns"]], [str(r) for r in value["rows"]]
-    flips = name == "flips"
+    flips = name in _BETWEEN
     kept = _kept_columns(columns, names, value["counts"])
     rows = []
     for label, counts in zip(names, value["counts"], strict=True):
@@ -94,8 +101,8 @@ def matrix(evaluator: str, name: str, value: Any) -> Matrix | None:
     return Matrix(
         id=slug(f"{evaluator}-{name}"),
         title=TITLES.get(name, words(name)),
-        down="Production’s answer" if flips else "True class",
-        across="Candidate’s answer" if flips else "Answer",
+        down=_BETWEEN.get(name, ("True class", "Answer"))[0],
+        across=_BETWEEN.get(name, ("True class", "Answer"))[1],
         note=_flip_note(value) if flips else "",
         columns=tuple(_class(columns[index]) for index in kept),
         rows=tuple(rows),

@@ -26,9 +26,12 @@ def stream(seed: int, *names: str) -> np.random.SeedSequence:
 
 
 def answers_digest(predictions: Iterable[Prediction]) -> str:
-    """Digest of what was answered (case, status, label), whatever the order of lines.
+    """Digest of what was answered (case, repeat, status, label), whatever the order of lines.
 
     Words, times and request ids are left out: asking the same model again gives the same seed.
     """
-    rows = sorted([p.case_id, p.status.value, p.label or ""] for p in predictions)
+    rows = sorted(
+        [p.case_id, p.status.value, p.label or "", *([str(p.repeat)] if p.repeat else [])]
+        for p in predictions
+    )
     return digests.of_json(rows)

@@ -29,7 +29,6 @@ class ModelAnswers:
     engine: tuple[EngineSample, ...] = ()
     latency_again: tuple[LatencySample, ...] = ()
 
-
     def runs(self, times: int) -> tuple[Mapping[str, Prediction], ...]:
         """The first answers to the golden cases, the second ones and so on, `times` in all.
 

@@ -116,9 +116,10 @@ def counted_answers(predictions: Iterable[Prediction], policy: Policy) -> list[P
 def content_digests(raw: RawAnswers) -> dict[str, str]:
     """Digests of the files' content: predictions in the order of cases, latency as taken."""
     found = {}
-    for name, rows in (("predictions", raw.predictions), ("probe_answers", raw.probe_answers)):
-        if rows:
-            found[name] = _digest(sorted(rows, key=place))
+    for name, answers in (("predictions", raw.predictions), ("probe_answers", raw.probe_answers)):
+        if answers:
+            ordered: list[Prediction] = sorted(answers, key=place)
+            found[name] = _digest(ordered)
     for name, samples in (("latency", raw.latency), ("latency_again", raw.latency_again)):
         if samples:
             found[name] = _digest(samples)
@@ -235,7 +236,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _places(places: Sequence[Place]) -> str:
-    return _some([f"{case_id} repeat {repeat}" if repeat else case_id for case_id, repeat in places])
+    return _some(
+        [f"{case_id} repeat {repeat}" if repeat else case_id for case_id, repeat in places]
+    )
 
 
 def _problem(where: str, what: str, action: str) -> Problem:

@@ -23,6 +23,7 @@ from evaluators.f1_cells import answered_cases, cells_of, metrics_of
 from evaluators.f1_findings import F1Rules, comparisons
 from evaluators.f1_floors import floor_findings
 from evaluators.f1_named_slices import check_names, named_findings
+from evaluators.f1_noise import noise_findings, noise_metrics, noise_tables
 from evaluators.f1_power import F1Margins, shortages
 from evaluators.f1_slices import explore, slices_of
 from evaluators.f1_tables import tables_of
@@ -51,7 +52,7 @@ class EmotionF1(Evaluator):
 
     unit: ClassVar[str] = "F1"
     direction: ClassVar[Literal["higher_is_better", "lower_is_better"]] = "higher_is_better"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     margin: Margin = 0.05
     margins: Mapping[str, Margin] = field(default_factory=dict)
@@ -116,7 +117,9 @@ class EmotionF1(Evaluator):
         Raises:
             TooFewCasesError: no case of the deciding stratum was answered.
         """
-        cells, rules = cells_of(self._core(inputs), inputs), self._rules(inputs)
+        core = self._core(inputs)
+        cells, rules = cells_of(core, inputs), self._rules(inputs)
+        noise = noise_metrics(core, inputs)
         slices = slices_of(answered_cases(inputs), inputs.rules.stratum, self.slices)
         explored = explore(
             slices, inputs, self.name, rate=self.false_discovery_rate, named=self.slices
@@ -126,13 +129,16 @@ class EmotionF1(Evaluator):
                 *comparisons(cells, rules),
                 *named_findings(slices, self.slices, inputs, rules),
                 *floor_findings(cells, rules),
+                *noise_findings(core, inputs, self.name),
                 *sorted(explored.findings, key=lambda finding: (finding.p, finding.metric)),
             ),
             metrics={
-                role: metrics_of(cells, role) | dict(explored.metrics[role])
+                role: metrics_of(cells, role) | noise.get(role, {}) | dict(explored.metrics[role])
                 for role in inputs.answers()
             },
-            tables=tables_of(cells, rules) | {"slices": list(explored.rows)},
+            tables=tables_of(cells, rules)
+            | noise_tables(core, inputs)
+            | {"slices": list(explored.rows)},
         )
 
     def against(self, inputs: Inputs, baseline: str) -> tuple[Finding, ...]:

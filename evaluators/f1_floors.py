@@ -45,9 +45,9 @@ def floor_findings(cells: Cells, rules: F1Rules) -> list[Finding]:
 def _class(cells: Cells, rules: F1Rules, label: str) -> Estimate:
     confusion, k = cells.confusion("candidate"), cells.index(label)
     return f1_estimate(
-        hits=int(confusion[k, k]),
-        support=int(confusion[k].sum()),
-        predicted=int(confusion[:, k].sum()),
+        hits=float(confusion[k, k]) / cells.repeats,
+        support=float(confusion[k].sum()) / cells.repeats,
+        predicted=float(confusion[:, k].sum()) / cells.repeats,
         alpha=rules.rules.alpha,
     )
 

@@ -20,7 +20,7 @@ from assay.records import Finding, FindingStatus, GoldenCase
 from evaluators.base import Inputs
 from evaluators.f1_cells import cells_of
 from evaluators.f1_findings import F1Rules
-from evaluators.f1_slices import discordant
+from evaluators.f1_slices import discordance, discordant
 
 _KINDS = ("lang_", "source_", "slice_")
 
@@ -74,12 +74,13 @@ def _compared(
     cells = cells_of(cases, inputs)
     candidate, production = cells.accuracy("candidate") or 0.0, cells.accuracy("production") or 0.0
     gained, lost = discordant(cells)
+    up, down = discordance(cells)
     # Rates of wrong answers, so that "worse" is "more" as everywhere in `rates`.
     wrong = PairedRates(
         n=cells.n,
-        both=cells.n - round(candidate * cells.n) - lost,
-        candidate_only=lost,
-        production_only=gained,
+        both=cells.n * (1 - candidate) - down,
+        candidate_only=down,
+        production_only=up,
     )
     alpha = rules.rules.alpha
     # 0.0 - x and not -x: no change is +0, not -0.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.cells import Cells
+from assay.cells import Cells, Counts
 from assay.intervals import benjamini_hochberg
 from assay.rates import exact_mcnemar
 from assay.records import Finding, FindingStatus, GoldenCase, Role
@@ -98,13 +98,24 @@ def _scores(cells: Cells, role: Role) -> dict[str, float]:
 
 
 def discordant(cells: Cells) -> tuple[int, int]:
-    """Cases that only the candidate, and only production, got right."""
-    size = len(cells.labels)
-    right = np.arange(size)
-    both = int(cells.counts[right, right, right].sum())
-    candidate = int(np.trace(cells.confusion("candidate")))
-    production = int(np.trace(cells.confusion("production")))
-    return candidate - both, production - both
+    """Cases on which the candidate, and production, was right more often than the other."""
+    gap, cases = _gaps(cells)
+    return int(cases[gap > 0].sum()), int(cases[gap < 0].sum())
+
+
+def discordance(cells: Cells) -> tuple[float, float]:
+    """By how many cases the candidate was right more often, and production, a part as a part."""
+    gap, cases = _gaps(cells)
+    gained, lost = np.maximum(gap, 0) @ cases, np.maximum(-gap, 0) @ cases
+    return float(gained / cells.repeats), float(lost / cells.repeats)
+
+
+def _gaps(cells: Cells) -> tuple[Counts, Counts]:
+    """Right answers to each kind of case, the candidate's less production's; and its cases."""
+    kinds = cells.kinds()
+    place = np.arange(len(kinds.truth))
+    gap = kinds.candidate[place, kinds.truth] - kinds.production[place, kinds.truth]
+    return gap, kinds.cases
 
 
 def _p(cells: Cells) -> float:
@@ -114,7 +125,7 @@ def _p(cells: Cells) -> float:
 def _finding(evaluator: str, name: str, cells: Cells, p: float, rate: float) -> Finding:
     candidate, production = cells.accuracy("candidate"), cells.accuracy("production")
     gained, lost = discordant(cells)
-    difference = (gained - lost) / cells.n
+    difference = (candidate or 0.0) - (production or 0.0)
     status, outcome = FindingStatus.UNDECIDED, "not shown to differ"
     if p <= rate:
         status = FindingStatus.PASSED if gained > lost else FindingStatus.FAILED

@@ -5,7 +5,7 @@ Decides nothing; every number here is also behind a finding, or describes the da
 
 from typing import Any
 
-from assay.cells import Cells
+from assay.cells import Cells, Counts
 from assay.power import detectable_difference, observed_variance
 from assay.records import INVALID_LABEL
 from assay.relabels import relabels_to_flip
@@ -41,14 +41,15 @@ def tables_of(cells: Cells, rules: F1Rules) -> dict[str, Any]:
 def _flips(cells: Cells, columns: list[str]) -> dict[str, Any]:
     """Production's answer (rows) against the candidate's (columns)."""
     matrix = cells.flips()
-    changed = cells.n - int(matrix.trace())
-    return {
-        "rows": columns,
-        "columns": columns,
-        "counts": matrix.tolist(),
-        "changed": changed,
-        "n": cells.n,
+    return matrix_table(columns, matrix) | {
+        "changed": int(matrix.sum()) - int(matrix.trace()),
+        "n": int(matrix.sum()),
     }
+
+
+def matrix_table(columns: list[str], counts: Counts) -> dict[str, Any]:
+    """Returns a matrix of one model's answers (rows) against another's as a table."""
+    return {"rows": columns, "columns": columns, "counts": counts.tolist()}
 
 
 def _relabels(cells: Cells, rules: F1Rules) -> list[dict[str, Any]]:
@@ -75,8 +76,11 @@ def _power(cells: Cells, rules: F1Rules, label: str) -> dict[str, Any]:
     row: dict[str, Any] = {"class": label, "support": support, "margin": rules.margins[label]}
     if support:
         eight = cells.of_class(label)
-        row["discordant_positives"] = int(eight[1, 0, 1] + eight[1, 1, 0])
-        row["discordant_false_positives"] = int(eight[0, 0, 1] + eight[0, 1, 0])
+        false_positives, positives = (
+            int(cases.sum()) - int(cases.trace()) for cases in (eight[0], eight[1])
+        )
+        row["discordant_positives"] = positives
+        row["discordant_false_positives"] = false_positives
         row["detectable_difference"] = detectable_difference(
             observed_variance(eight), support, alpha=rules.rules.alpha, power=rules.power
         )

@@ -22,7 +22,12 @@ from assay.seeds import answers_digest, seed_from
 from assay.task import Task
 from assay.verdict import decide, next_steps, summarise
 from evaluators.base import Evaluation, Evaluator, Inputs, Rules
-from evaluators.completeness import RawAnswers, check_answers, content_digests
+from evaluators.completeness import (
+    RawAnswers,
+    check_answers,
+    content_digests,
+    counted_answers,
+)
 from evaluators.registry import build
 from evaluators.release_rules import anchor_findings, freeze_findings
 
@@ -78,7 +83,10 @@ def judge(
     problems = tuple(
         dict.fromkeys([*context.problems, *_baseline_problem(policy, production), *found])
     )
-    context = replace(context, problems=problems)
+    notes = [note for item in checked.values() for note in item.notes]
+    context = replace(
+        context, problems=problems, notes=tuple(dict.fromkeys([*context.notes, *notes]))
+    )
     seed = _seed(golden, policy, raw)
     inputs = Inputs(
         golden=golden,
@@ -92,6 +100,8 @@ def judge(
             stratum=policy.stratum,
             seed=seed,
             first_release=production is None,
+            repeats=policy.repeats,
+            noise_floor=policy.noise_floor,
         ),
     )
     # Numbers from answers that cannot be trusted are not computed, so nobody can quote them.
@@ -178,8 +188,10 @@ def _seed(golden: GoldenSet, policy: Policy, raw: Mapping[Role, RawAnswers]) -> 
     return seed_from(
         [
             golden.digest,
-            answers_digest(production.predictions) if production else "none",
-            answers_digest(raw[Role.CANDIDATE].predictions),
+            answers_digest(counted_answers(production.predictions, policy))
+            if production
+            else "none",
+            answers_digest(counted_answers(raw[Role.CANDIDATE].predictions, policy)),
             policy.digest,
         ]
     )

@@ -114,7 +114,7 @@ class Validity(Evaluator):
 
     def _paired(self, pairs: PairedRates, alpha: float) -> Finding:
         lower, upper = paired_difference_bounds(pairs, alpha=alpha)
-        p = pairs.p_candidate_worse
+        p, alone = pairs.p_candidate_worse, round(pairs.candidate_only)
         status, relation = FindingStatus.UNDECIDED, "not shown to be within"
         if p <= alpha and pairs.difference > self.margin:
             status, relation = FindingStatus.FAILED, "shown to be more, beyond"
@@ -125,7 +125,7 @@ class Validity(Evaluator):
             metric=f"{self.name}/invalid_rate",
             kind="rate",
             status=status,
-            reason=f"{counted(pairs.candidate_only, 'answer')} {are(pairs.candidate_only)} invalid "
+            reason=f"{counted(alone, 'answer')} {are(alone)} invalid "
             "for the candidate only and "
             f"{pairs.production_only} for production only, of {pairs.n} ({pairs.difference:+.2%}, "
             f"at most {upper:+.2%}): {relation} the margin {self.margin:.2%}.",

@@ -142,9 +142,11 @@ class Measurement:
     def _ask_anchor(self, anchor: Subject, engine: EngineIdentity, notes: list[str]) -> RawAnswers:
         """Asks the anchor, unless all its answers on this engine are stored already."""
         stored = self._folder(anchor, engine) / "predictions.jsonl"
-        if asking.count_answers(stored) == self.golden.size:
+        times = self._times(anchor)
+        if asking.count_answers(stored, times) == self.golden.size * times:
             notes.append(f"{anchor.name}: all answers were taken from an earlier run")
-            return RawAnswers(predictions=final_answers(read_predictions(stored)))
+            kept = final_answers(read_predictions(stored))
+            return RawAnswers(predictions=tuple(p for p in kept if p.repeat < times))
         with self.server.launch(self._request(anchor)) as launched:
             server = self._wait(anchor.name, launched)
             self._one_engine({"the candidate": engine, anchor.name: server.identity})
@@ -205,11 +207,12 @@ class Measurement:
         self, subject: Subject, server: RunningServer, engine: EngineIdentity, notes: list[str]
     ) -> tuple[tuple[Prediction, ...], tuple[Prediction, ...]]:
         folder = self._folder(subject, engine)
-        paid = asking.count_answers(folder / "predictions.jsonl")
+        times = self._times(subject)
+        paid = asking.count_answers(folder / "predictions.jsonl", times)
         if paid:
             notes.append(
-                f"{subject.name}: {paid} of {self.golden.size} answers were taken from an earlier "
-                "run with the same artifact, golden set, task and engine"
+                f"{subject.name}: {paid} of {self.golden.size * times} answers were taken from an "
+                "earlier run with the same artifact, golden set, task and engine"
             )
         predictions = self._ask_golden(subject, server, engine)
         if not self.probes:
@@ -245,9 +248,15 @@ class Measurement:
                 run_id=self.run_id,
                 progress=self.progress,
                 want_logprobs=self._want_logprobs,
+                times=self._times(subject),
             ),
             retries=1,
         )
+
+    def _times(self, subject: Subject) -> int:
+        """How often it is asked each case; only production itself is asked for its noise floor."""
+        policy = self.documents.policy
+        return policy.repeats if subject.alias else policy.times_asked(subject.role)
 
     @property
     def _want_logprobs(self) -> bool:
