@@ -41,6 +41,7 @@ from assay.verdict_document import ContextDocument
 
 SUMS = "SHA256SUMS"
 ATTESTATION = "attestation.json"
+UNFINISHED = "attestation.json.partial"
 APPROVALS = "approvals"
 """What is signed after the folder was sealed: it vouches for the seal, so the seal leaves it out."""
 ANCHOR = "anchor"
@@ -159,7 +160,7 @@ def sealed_digests(folder: Path) -> dict[str, str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    signed = (folder / ATTESTATION, folder / SUMS)
+    signed = (folder / ATTESTATION, folder / UNFINISHED, folder / SUMS)
     return sorted(
         path
         for path in folder.rglob("*")
