@@ -35,6 +35,7 @@ from assay.records import (
 )
 from assay.serving_profile import Profile
 from assay.task import Decoding
+from assay.warrant import Warrant
 
 Progress = Callable[[str], None]
 """Receives short sentences for people ("loading the weights, 12 s")."""
@@ -181,12 +182,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskLimits:
-    """How hard and how long to ask. `request_timeout_s` is per attempt."""
+    """How hard and how long to ask. `request_timeout_s` is per attempt.
+
+    An answer of more than `max_answer_bytes` is none.
+    """
 
     concurrency: int
     request_timeout_s: float
     max_attempts: int = 4
     backoff_s: float = 0.25
+    max_answer_bytes: int = 1 << 20
 
 
 class ChatClient(Protocol):
@@ -417,11 +422,13 @@ class Aliases(Protocol):
         *,
         expected: ArtifactRef | None,
         gate_run: str,
+        warrant: Warrant,
         settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` and `previous-production` to what it was.
 
-        Refused (not moved) when `production` is no longer `expected`. Where `ref` is in production
+        Refused (not moved) when `production` is no longer `expected`, and without a warrant that
+        this registry's gatekeeper accepts (`assay.warrant`). Where `ref` is in production
         already, its engine settings move, unless they are no longer what was compared with.
 
         Raises:

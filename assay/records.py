@@ -382,12 +382,16 @@ class SettingsMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionOutcome:
-    """Whether the alias `production` moved, and the sentence that says why or why not."""
+    """Whether the alias `production` moved, and the sentence that says why or why not.
+
+    `waits` when it did not because people have to agree first.
+    """
 
     moved: bool
     reason: str
     production: RegisteredVersion | None
     previous: RegisteredVersion | None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from assay.artifact import check_model_name
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import GateRecord, Progress
 from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, SettingsMove, WayBack
+from assay.warrant import NOBODY, Gatekeeper, Warrant
 
 
 @dataclass(slots=True)
@@ -39,7 +40,8 @@ class _Version:
 class InMemoryRegistry:
     """Lives as long as the object; `reachable = False` plays a registry that is down."""
 
-    def __init__(self) -> None:
+    def __init__(self, gatekeeper: Gatekeeper = NOBODY) -> None:
+        self.gatekeeper = gatekeeper
         self.reachable = True
         self.runs: dict[str, RecordedRun] = {}
         self._versions: dict[str, list[_Version]] = {}
@@ -88,12 +90,20 @@ class InMemoryRegistry:
         *,
         expected: ArtifactRef | None,
         gate_run: str,
+        warrant: Warrant,
         settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` (see `registry_aliases.promote`)."""
         with self._reaching(ref.model):
             return aliases.promote(
-                self, ref, expected=expected, gate_run=gate_run, settings=settings
+                self,
+                ref,
+                expected=expected,
+                gate_run=gate_run,
+                warrant=warrant,
+                gatekeeper=self.gatekeeper,
+                keep=lambda: self._keep_warrant(gate_run, warrant),
+                settings=settings,
             )
 
     def repair(self, model: str) -> str | None:
@@ -196,6 +206,13 @@ class InMemoryRegistry:
             raise InfrastructureError("in-memory registry: cannot be reached; try again")
         with self._lock:
             yield
+
+    def _keep_warrant(self, run: str, warrant: Warrant) -> None:
+        recorded, folder = self.runs[run], warrant.evidence
+        for path in layout.signed_files(folder):
+            recorded.files[path.relative_to(folder).as_posix()] = path.read_bytes()
+        if warrant.audit_head is not None:
+            recorded.tags[layout.AUDIT_HEAD] = warrant.audit_head
 
     def _gates(self, model: str, key: Mapping[str, str]) -> Iterator[tuple[str, RecordedRun]]:
         wanted = layout.ledger_tags(key).items()

@@ -12,6 +12,7 @@ happened is confirmed, one that did not is taken back. That only one process at 
 the registry's own care.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from assay.adapters.registry_moves import (
@@ -33,6 +34,7 @@ from assay.records import (
     SettingsMove,
     WayBack,
 )
+from assay.warrant import Gatekeeper, Refusal, Warrant
 
 __all__ = ["PREVIOUS", "PRODUCTION", "PROMOTED_BY", "ROLLED_BACK", "repair"]
 
@@ -60,11 +62,24 @@ def promote(
     *,
     expected: ArtifactRef | None,
     gate_run: str,
+    warrant: Warrant,
+    gatekeeper: Gatekeeper,
+    keep: Callable[[], None],
     settings: SettingsMove | None = None,
 ) -> PromotionOutcome:
-    """Moves `production` to `ref`, unless it is no longer `expected`.
+    """Moves `production` to `ref`, unless it is no longer `expected` or the warrant does not hold.
 
     Where `ref` is in production already and only its engine settings were judged, these move.
+
+    Args:
+        table: where versions and aliases are kept.
+        ref: the artifact that is to be in production.
+        expected: the artifact that the verdict was computed against.
+        gate_run: the registry's run of that verdict.
+        warrant: what the promotion rests on.
+        gatekeeper: whose signatures count.
+        keep: stores the warrant with the gate's run; called right before anything moves.
+        settings: the engine settings that move with it.
 
     Raises:
         ConfigError: `ref` is not registered.
@@ -78,7 +93,10 @@ def promote(
         )
     repair(table, ref.model)
     current = table.named(ref.model, PRODUCTION)
+    refusal = gatekeeper.why_not(warrant, ref, expected)
     if current is not None and is_same(current, target):
+        if refusal is not None and settings is not None:
+            return _refused(refusal, current)
         return _settle(table, current, gate_run, settings) or _already(table, current, gate_run)
     if (current and current.digest) != (expected and expected.digest):
         return PromotionOutcome(
@@ -98,6 +116,9 @@ def promote(
             production=current,
             previous=None,
         )
+    if refusal is not None:
+        return _refused(refusal, current)
+    keep()
     if settings is not None:
         table.tag(target, SETTINGS, settings.to)
     Moving(kind="promote", run=gate_run).move(table, current, target)
@@ -220,4 +241,10 @@ def _already(table: AliasTable, current: RegisteredVersion, gate_run: str) -> Pr
         reason=f"production already is {current.version}; nothing is left to move",
         production=current,
         previous=previous,
+    )
+
+
+def _refused(refusal: Refusal, current: RegisteredVersion | None) -> PromotionOutcome:
+    return PromotionOutcome(
+        moved=False, reason=refusal.reason, production=current, previous=None, waits=refusal.waits
     )

@@ -7,9 +7,10 @@ appear by their ids. Writing them is `registry_mlflow`'s.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from assay import digests
+from assay import digests, evidence
 from assay.golden_set import GoldenSet
 from assay.ports import GateRecord
 from assay.records import Prediction, VerdictKind, WayBack
@@ -24,6 +25,8 @@ DIGEST = "assay.artifact_digest"
 GATE_RUN = "assay.gate_run"
 REASON = "assay.reason"
 VERDICT_FILE = "verdict.json"
+AUDIT_HEAD = "assay.audit_head"
+"""Tag of a gate's run: how long the audit log was when its promotion was asked for."""
 
 # Column sizes of MLflow's tables: SQLite lets longer values pass, PostgreSQL does not.
 _NOTE_CHARACTERS = 4900
@@ -124,3 +127,15 @@ def dataset_fields(golden: GoldenSet) -> dict[str, str]:
         "source": json.dumps({"revision": golden.revision, "digest": golden.digest}),
         "profile": json.dumps({"num_rows": golden.size}),
     }
+
+
+def signed_files(folder: Path) -> list[Path]:
+    """Returns the signed statements of an evidence folder: the gate's, and people's."""
+    found = [folder / evidence.ATTESTATION, *sorted((folder / evidence.APPROVALS).glob("*.json"))]
+    return [path for path in found if path.is_file()]
+
+
+def folder_of(path: Path, folder: Path) -> str | None:
+    """Returns the artifact folder of a file of the evidence; None for its root."""
+    inside = path.parent.relative_to(folder).as_posix()
+    return None if inside == "." else inside

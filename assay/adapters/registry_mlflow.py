@@ -24,6 +24,7 @@ from assay.artifact import check_model_name
 from assay.errors import InfrastructureError
 from assay.ports import Progress
 from assay.records import ArtifactRef, PromotionOutcome, RegisteredVersion, SettingsMove, WayBack
+from assay.warrant import NOBODY, Gatekeeper, Warrant
 
 LOCK_TIMEOUT_S = 60.0
 
@@ -34,13 +35,15 @@ class MlflowRegistry(MlflowRuns):
     Args:
         tracking_uri: `sqlite:///…`, or the URL of a tracking server.
         lock_dir: folder of the promotion locks, shared by every gate on this machine.
+        gatekeeper: whose signatures may move an alias; by default nobody's.
     """
 
-    def __init__(self, tracking_uri: str, lock_dir: Path) -> None:
+    def __init__(self, tracking_uri: str, lock_dir: Path, gatekeeper: Gatekeeper = NOBODY) -> None:
         connection = MlflowConnection(tracking_uri)
         super().__init__(connection, MlflowVersions(connection))
         self._turns = MlflowTurns(connection)
         self._lock_dir = lock_dir
+        self._gatekeeper = gatekeeper
 
     def turn(self, model: str, *, run_id: str, progress: Progress) -> AbstractContextManager[None]:
         """Waits for a model's turn (see `Registry.turn`)."""
@@ -64,13 +67,21 @@ class MlflowRegistry(MlflowRuns):
         *,
         expected: ArtifactRef | None,
         gate_run: str,
+        warrant: Warrant,
         settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` (see `registry_aliases.promote`)."""
         with self._alone(ref.model):
             self._turns.still_held(ref.model)
             return aliases.promote(
-                self._versions, ref, expected=expected, gate_run=gate_run, settings=settings
+                self._versions,
+                ref,
+                expected=expected,
+                gate_run=gate_run,
+                warrant=warrant,
+                gatekeeper=self._gatekeeper,
+                keep=lambda: self.keep_warrant(gate_run, warrant),
+                settings=settings,
             )
 
     def way_back(self, model: str, to_version: str | None) -> WayBack:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
+
 from assay import digests
 from assay.adapters import registry_layout as layout
 from assay.adapters.registry_connection import MlflowConnection
@@ -20,6 +22,7 @@ from assay.artifact import check_model_name
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import GateRecord
 from assay.records import Role, WayBack
+from assay.warrant import Warrant
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -96,6 +99,14 @@ class MlflowRuns:
             client.log_artifacts(run, str(folder))
             client.set_terminated(run, "FINISHED")
             return run
+
+    def keep_warrant(self, run: str, warrant: Warrant) -> None:
+        """Stores the statements that a promotion rests on with the gate's run."""
+        client = self._mlflow.client
+        for path in layout.signed_files(warrant.evidence):
+            client.log_artifact(run, str(path), layout.folder_of(path, warrant.evidence))
+        if warrant.audit_head is not None:
+            client.set_tag(run, layout.AUDIT_HEAD, warrant.audit_head)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -237,10 +248,19 @@ class MlflowRuns:
 
     def _write_dataset(self, run: str, gate: GateRecord) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         dataset = Dataset(**layout.dataset_fields(gate.golden))
         context = InputTag(key="mlflow.data.context", value="golden")
-        self._mlflow.client.log_inputs(run, datasets=[DatasetInput(dataset, [context])])
+        # MLflow looks for the dataset and then inserts it: of two gates that meet a new golden set
+        # at once, the slower one's insert is refused, and finds the row when it asks again.
+        again = Retrying(
+            retry=retry_if_exception_type(MlflowException),
+            stop=stop_after_attempt(3),
+            wait=wait_random(max=0.2),
+            reraise=True,
+        )
+        again(self._mlflow.client.log_inputs, run, datasets=[DatasetInput(dataset, [context])])
 
 
 def _quotable(value: str) -> str:
