@@ -14,6 +14,9 @@ variable                    meaning                               default
 ``ASSAY_TRUST``             the trusted public keys               ``trust.yaml``
 ``MLFLOW_TRACKING_URI``     the registry                          ``sqlite:///<home>/mlflow.db``
 ``ASSAY_WHO``               who asks, for the record              the login name
+``ASSAY_DEVICE_LOCKS``      folder of the queues for this         ``<tmp>/assay-<uid>``
+                            machine's devices; one that all
+                            users can write, if several gate
 ``ASSAY_SIGNING_KEY``       the gate's private key, which signs   ``<home>/gate.key``, where
                             its verdicts                          there is one
 ==========================  ====================================  =============================
@@ -22,6 +25,7 @@ variable                    meaning                               default
 import getpass
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +47,20 @@ class Settings:
     trust: Path
     tracking_uri: str
     who: str
+    store_options: Mapping[str, Any] = field(default_factory=dict)
+    cache_limit_bytes: int = 20 * 2**30
     named_key: Path | None = None
+    devices: Path | None = None
+
+    @property
+    def runs(self) -> Path:
+        """Run journals, one folder a gate."""
+        return self.home / "runs"
+
+    @property
+    def device_locks(self) -> Path:
+        """Lock files of this machine's devices: shared by every gate that might use them."""
+        return self.devices or self.locks
 
     @property
     def signing_key(self) -> Path | None:
@@ -103,8 +120,31 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         trust=Path(env.get("ASSAY_TRUST") or "trust.yaml").absolute(),
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         who=env.get("ASSAY_WHO") or _login(),
+        store_options=_options(env.get("ASSAY_STORE_OPTIONS") or "{}"),
+        cache_limit_bytes=_size(env.get("ASSAY_CACHE_LIMIT") or "20GiB"),
+        devices=Path(env.get("ASSAY_DEVICE_LOCKS") or _shared_folder()).absolute(),
         named_key=Path(key).absolute() if (key := env.get("ASSAY_SIGNING_KEY")) else None,
     )
+
+
+def _options(text: str) -> dict[str, Any]:
+    value = parse_json(text, "ASSAY_STORE_OPTIONS")
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"ASSAY_STORE_OPTIONS: found {type(value).__name__!r}, expected a JSON object such as "
+            '{"endpoint_url": "https://s3.example.org"}; correct the variable'
+        )
+    return value
+
+
+def _size(text: str) -> int:
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(
+            f"ASSAY_CACHE_LIMIT: found {text!r}, expected a number of bytes with or without KiB, "
+            "MiB, GiB or TiB, such as '20GiB'; correct the variable"
+        )
+    return int(float(found[1]) * 2 ** (10 * _UNITS.index(found[2] or "")))
 
 
 def _login() -> str:
@@ -112,3 +152,7 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a uid without a passwd entry, as in many containers
         return f"uid-{os.getuid()}"
+
+
+def _shared_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"assay-{os.getuid()}"

@@ -48,6 +48,7 @@ def store_for(settings: Settings) -> ArtifactStore:
     Raises:
         ConfigError: the trust file is missing or wrong.
     """
+    from assay.adapters.store_cache import BlobCache
     from assay.adapters.store_fsspec import FsspecStore
     from assay.trust import TrustedKeys
 
@@ -56,7 +57,12 @@ def store_for(settings: Settings) -> ArtifactStore:
             f"{settings.trust}: no such file; expected the public keys that may vouch for a model; "
             "list yours there (`assay store keygen` makes a pair), or name the file in ASSAY_TRUST"
         )
-    return FsspecStore(settings.store, TrustedKeys.load(settings.trust))
+    return FsspecStore(
+        settings.store,
+        TrustedKeys.load(settings.trust),
+        storage_options=settings.store_options,
+        cache=BlobCache(settings.downloads, limit_bytes=settings.cache_limit_bytes),
+    )
 
 
 def reap_everything(settings: Settings) -> Sequence[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from assay.adapters.sealed_store import Clock, SealedStore, utc_now
-from assay.adapters.store_transport import Entry
+from assay.adapters.store_cache import BlobCache
+from assay.adapters.store_transport import Entry, whole_range
 from assay.artifact_checks import ArtifactRules
 from assay.errors import InfrastructureError
 from assay.trust import TrustedKeys
@@ -22,6 +23,7 @@ class InMemoryTransport:
     """Holds files as bytes by path; `reachable = False` plays a store that is down."""
 
     url = "in-memory store"
+    is_local = False
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -51,6 +53,12 @@ class InMemoryTransport:
         if path not in self.files:
             raise InfrastructureError(f"{self.url}: cannot read {path}: no such file")
         yield io.BytesIO(self.files[path])
+
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """Reads a range of a file (see `Transport.read`)."""
+        with self.open(path) as stream:
+            stream.seek(start)
+            return whole_range(stream.read(end - start), self.url, path, start, end)
 
     def upload(self, source: Path, path: str) -> None:
         """Stores a local file (see `Transport.upload`)."""
@@ -83,8 +91,9 @@ class InMemoryStore(SealedStore):
         trusted: TrustedKeys,
         *,
         rules: ArtifactRules | None = None,
+        cache: BlobCache | None = None,
         clock: Clock = utc_now,
         transport: InMemoryTransport | None = None,
     ) -> None:
         self.transport = transport or InMemoryTransport()
-        super().__init__(self.transport, trusted, rules=rules, clock=clock)
+        super().__init__(self.transport, trusted, rules=rules, cache=cache, clock=clock)

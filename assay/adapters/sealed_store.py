@@ -19,10 +19,12 @@ from pathlib import Path
 from assay import artifact, digests
 from assay.adapters.signer_dsse import load_private_key, sign_statement
 from assay.adapters.signer_model_signing import sign_folder
+from assay.adapters.store_cache import BlobCache
 from assay.adapters.store_claim import claimed, current
 from assay.adapters.store_copy import copy_local, in_parallel, writing
 from assay.adapters.store_reader import THREADS, StoreReader, check_metadata
 from assay.adapters.store_seals import Release
+from assay.adapters.store_staging import staging_folder
 from assay.adapters.store_transport import Transport
 from assay.artifact import MANIFEST, METADATA, RELEASE, SIGNATURE, FileEntry, Manifest
 from assay.artifact_checks import ArtifactRules, CheckedArtifact, check_folder
@@ -49,9 +51,10 @@ class SealedStore(StoreReader):
         trusted: TrustedKeys,
         *,
         rules: ArtifactRules | None = None,
+        cache: BlobCache | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        super().__init__(transport, trusted, rules=rules)
+        super().__init__(transport, trusted, rules=rules, cache=cache)
         self._clock = clock
 
     def publish(self, folder: Path, *, model: str, version: str, private_key: Path) -> ArtifactRef:
@@ -69,8 +72,8 @@ class SealedStore(StoreReader):
         others = self.versions(model)
         existing = self._stored(model, version) if version in others else None
         temporary = Path(tempfile.gettempdir())
-        with writing(temporary), tempfile.TemporaryDirectory(prefix="assay-publish-") as private:
-            staged = Path(private) / "artifact"
+        with writing(temporary), staging_folder(temporary, ".assay-publish-") as private:
+            staged = private / "artifact"
             created_at = existing[0].manifest.predicate.created_at if existing else now
             manifest, checked = self._stage(folder, staged, model, version, created_at)
             ref = ArtifactRef(model=model, version=version, digest=manifest.digest)

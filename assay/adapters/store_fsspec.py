@@ -15,12 +15,15 @@ from fsspec.implementations.local import LocalFileSystem
 
 from assay.adapters.exclusive_files import create_whole
 from assay.adapters.sealed_store import Clock, SealedStore, utc_now
-from assay.adapters.store_transport import Entry, reaching
+from assay.adapters.store_cache import BlobCache
+from assay.adapters.store_transport import Entry, reaching, whole_range
 from assay.artifact_checks import ArtifactRules
 from assay.errors import ConfigError, InfrastructureError
 from assay.trust import TrustedKeys
 
 _BLOCK = 8 * 2**20
+# By default s3fs holds ten pieces of 50 MiB in memory while it writes one file.
+_S3_UPLOAD: Mapping[str, int] = {"chunksize": 8 * 2**20, "max_concurrency": 4}
 
 
 class FsspecStore(SealedStore):
@@ -30,6 +33,8 @@ class FsspecStore(SealedStore):
         url: a folder, or a URL whose file system is installed.
         trusted: the pinned keys.
         rules: what an artifact may be.
+        cache: keeps what is pulled from a store that is not on this machine; without one, a killed
+            pull begins anew.
         storage_options: given to the file system (endpoint, profile, …).
         clock: the time of publication.
 
@@ -43,11 +48,12 @@ class FsspecStore(SealedStore):
         trusted: TrustedKeys,
         *,
         rules: ArtifactRules | None = None,
+        cache: BlobCache | None = None,
         storage_options: Mapping[str, Any] | None = None,
         clock: Clock = utc_now,
     ) -> None:
         transport = FsspecTransport(url, storage_options or {})
-        super().__init__(transport, trusted, rules=rules, clock=clock)
+        super().__init__(transport, trusted, rules=rules, cache=cache, clock=clock)
 
 
 class FsspecTransport:
@@ -64,11 +70,18 @@ class FsspecTransport:
             ) from None
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
+        protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else self._fs.protocol
+        self._upload_options = _S3_UPLOAD if "s3" in protocols else {}
 
     @property
     def url(self) -> str:
         """The URL as configured."""
         return self._url
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store is a folder of this machine (see `Transport.is_local`)."""
+        return self._local
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
@@ -104,11 +117,17 @@ class FsspecTransport:
         ):
             yield cast(BinaryIO, stream)
 
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """Reads a range of a file (see `Transport.read`)."""
+        with reaching(self._url, f"read {path}"):
+            data = bytes(self._fs.cat_file(self._at(path), start=start, end=end))
+        return whole_range(data, self._url, path, start, end)
+
     def upload(self, source: Path, path: str) -> None:
         """Stores a local file (see `Transport.upload`)."""
         with reaching(self._url, f"write {path}"):
             self._make_parent(path)
-            self._fs.put_file(str(source), self._at(path))
+            self._fs.put_file(str(source), self._at(path), **self._upload_options)
 
     def create(self, path: str, data: bytes) -> bool:
         """Stores a small file that must not exist yet (see `Transport.create`)."""

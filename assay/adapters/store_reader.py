@@ -10,9 +10,6 @@ renamed at the end or removed::
 """
 
 import os
-import shutil
-import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,10 +17,13 @@ from pydantic import ValidationError
 
 from assay import artifact
 from assay.adapters.signer_model_signing import MAX_SIGNATURE
-from assay.adapters.store_copy import copy_stream, in_parallel, writing
+from assay.adapters.store_cache import BlobCache
+from assay.adapters.store_copy import in_parallel, writing
+from assay.adapters.store_fetch import FileFetcher
 from assay.adapters.store_seals import MAX_MANIFEST, Release, Seals, read_release, verify_copy
+from assay.adapters.store_staging import staging_folder
 from assay.adapters.store_transport import Entry, Transport
-from assay.artifact import MANIFEST, METADATA, RELEASE, SIGNATURE, FileEntry, Manifest, Metadata
+from assay.artifact import MANIFEST, METADATA, RELEASE, SIGNATURE, Manifest, Metadata
 from assay.artifact_checks import ArtifactRules, CheckedArtifact
 from assay.artifact_files import refuse
 from assay.documents import describe
@@ -32,6 +32,7 @@ from assay.records import ArtifactRef, PulledArtifact
 from assay.trust import TrustedKeys
 
 THREADS = 4
+STAGING = ".assay-pull-"
 _AGAIN = "; the version was changed after signing; publish it again from its source"
 Listing = Mapping[str, Entry]
 
@@ -40,9 +41,15 @@ class StoreReader:
     """The reading half of a trusted store."""
 
     def __init__(
-        self, transport: Transport, trusted: TrustedKeys, *, rules: ArtifactRules | None = None
+        self,
+        transport: Transport,
+        trusted: TrustedKeys,
+        *,
+        rules: ArtifactRules | None = None,
+        cache: BlobCache | None = None,
     ) -> None:
         self._transport = transport
+        self._files = FileFetcher(transport, None if transport.is_local else cache)
         self._trusted = trusted
         self._rules = rules or ArtifactRules()
 
@@ -86,13 +93,9 @@ class StoreReader:
         seals = Seals(manifest=manifest, signature=signature, release=release)
         with writing(destination.parent):
             destination.parent.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=".assay-pull-", dir=destination.parent))
-            try:
+            with staging_folder(destination.parent, STAGING) as staging:
                 checked = self._fetch_and_verify(staging, seals)
                 os.replace(staging, destination)
-            except BaseException:
-                shutil.rmtree(staging, ignore_errors=True)
-                raise
         template = destination / artifact.CHAT_TEMPLATE
         return PulledArtifact(
             ref=ArtifactRef(model=model, version=version, digest=manifest.digest),
@@ -140,21 +143,7 @@ class StoreReader:
         folder.mkdir(mode=0o700)
         seals_folder.mkdir(mode=0o700)
 
-        def fetch(name: str, stop: threading.Event) -> FileEntry:
-            promised = manifest.files[name]
-            with self._transport.open(f"{model}/{version}/{name}") as source:
-                entry = copy_stream(
-                    source, folder / name, limit=promised.size, name=name, stop=stop
-                )
-            if entry != promised:
-                raise refuse(
-                    "file-digest",
-                    f"{where}: {name!r} is not the file that was signed (its SHA-256 is "
-                    f"{entry.sha256[:16]}…, expected {promised.sha256[:16]}…){_AGAIN}",
-                )
-            return entry
-
-        in_parallel(fetch, manifest.files, threads=THREADS)
+        self._files.fetch(f"{model}/{version}", manifest.files, folder, where)
         checked = verify_copy(folder, seals_folder, seals, self._rules, where)
         check_metadata(checked.metadata, model, version)
         return checked

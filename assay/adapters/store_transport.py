@@ -36,8 +36,20 @@ class Transport(Protocol):
         """Lists a folder; empty when there is no such folder (but for the root: an error)."""
         ...
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the bytes lie on this machine, where a cached copy would be a copy of a copy."""
+        ...
+
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Opens a file for reading from its beginning."""
+        ...
+
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """Reads the bytes from `start` up to `end`; may be called from several threads.
+
+        Raises InfrastructureError also when the file is shorter than that.
+        """
         ...
 
     def upload(self, source: Path, path: str) -> None:
@@ -70,3 +82,18 @@ def reaching(url: str, doing: str) -> Iterator[None]:
             f"{url}: cannot {doing} ({said}); check the store's address, network and credentials, "
             "then try again"
         ) from error
+
+
+def whole_range(data: bytes, url: str, path: str, start: int, end: int) -> bytes:
+    """Returns a range's bytes once they are as many as were asked for.
+
+    Raises:
+        InfrastructureError: the place sent fewer or more (a truncated object, a broken proxy).
+    """
+    if len(data) != end - start:
+        raise InfrastructureError(
+            f"{url}: asked for bytes {start} to {end} of {path}, got {len(data)} of "
+            f"{end - start}; the object was cut short or replaced, or the connection broke: try "
+            "again, and publish the version again if it stays so"
+        )
+    return data

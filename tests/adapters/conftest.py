@@ -1,4 +1,4 @@
-"""Real MLflow for the tests of adapters: started once a session, since it takes a while."""
+"""Real servers for the tests of adapters, each started once a session."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from assay.adapters.registry_mlflow import MlflowRegistry
 from tests import registry_rig as rig
+from tests.s3_rig import S3Server, s3_server
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +22,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Server]:
     """A real MLflow server that several tests share: each uses a model of its own."""
     with rig.mlflow_server(tmp_path_factory.mktemp("server") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server; each test uses a bucket of its own."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as running:
         yield running

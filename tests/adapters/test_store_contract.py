@@ -1,4 +1,4 @@
-"""What every trusted store does, on a folder, on fsspec's memory, and in a dictionary."""
+"""What every trusted store does, in a folder, in memory, in a dictionary (S3: test_store_s3)."""
 
 import base64
 import json

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.errors import ConfigError
 from flows.settings import from_environment
 
 
@@ -73,3 +74,26 @@ def test_a_user_without_a_name_still_signs_as_somebody() -> None:
         cwd="/", env={}, capture_output=True, timeout=60, check=True, text=True,
     )  # fmt: skip
     assert done.stdout == "uid-54321\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [("0", 0), ("1000", 1000), ("1.5 KiB", 1536), ("3MiB", 3 * 2**20), ("20GiB", 20 * 2**30)],
+)
+def test_the_limit_of_the_downloads_is_a_size(words: str, size: int) -> None:
+    assert from_environment({"ASSAY_CACHE_LIMIT": words}).cache_limit_bytes == size
+    assert from_environment({}).cache_limit_bytes == 20 * 2**30
+
+
+@pytest.mark.parametrize("words", ["much", "-1", "5GB", "1e9", "GiB"])
+def test_a_limit_that_is_no_size_is_a_wrong_setting(words: str) -> None:
+    with pytest.raises(ConfigError, match="ASSAY_CACHE_LIMIT"):
+        from_environment({"ASSAY_CACHE_LIMIT": words})
+
+
+def test_a_stores_options_are_a_json_object() -> None:
+    heard = from_environment({"ASSAY_STORE_OPTIONS": '{"endpoint_url": "http://127.0.0.1:9"}'})
+    assert heard.store_options == {"endpoint_url": "http://127.0.0.1:9"}
+    for wrong in ("[]", "endpoint=x"):
+        with pytest.raises(ConfigError, match="ASSAY_STORE_OPTIONS"):
+            from_environment({"ASSAY_STORE_OPTIONS": wrong})
