@@ -35,7 +35,6 @@ from assay.records import (
 )
 from assay.serving_profile import Profile
 from assay.task import Decoding
-from assay.warrant import Warrant
 
 Progress = Callable[[str], None]
 """Receives short sentences for people ("loading the weights, 12 s")."""
@@ -422,13 +421,11 @@ class Aliases(Protocol):
         *,
         expected: ArtifactRef | None,
         gate_run: str,
-        warrant: Warrant,
         settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` and `previous-production` to what it was.
 
-        Refused (not moved) when `production` is no longer `expected`, and without a warrant that
-        this registry's gatekeeper accepts (`assay.warrant`). Where `ref` is in production
+        Refused (not moved) when `production` is no longer `expected`. Where `ref` is in production
         already, its engine settings move, unless they are no longer what was compared with.
 
         Raises:
