@@ -7,7 +7,7 @@ fast engine outruns a heavier client, which then measures itself (`bench/clients
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -29,9 +29,15 @@ from assay.records import Endpoint
 class AiohttpChat(DrivenChat):
     """A `ChatClient` on aiohttp: one session a call, keep-alive, no redirects, no proxies."""
 
-    @asynccontextmanager
-    async def open(self, endpoint: Endpoint, limits: AskLimits) -> AsyncIterator[Transport]:
+    def open(self, endpoint: Endpoint, limits: AskLimits) -> AbstractAsyncContextManager[Transport]:
         """Opens a session with as many connections as questions may be in flight."""
+        return self.open_session(endpoint, limits)
+
+    @asynccontextmanager
+    async def open_session(
+        self, endpoint: Endpoint, limits: AskLimits
+    ) -> AsyncIterator["AiohttpSession"]:
+        """Opens a session that also sends bodies which are ready, as a load does."""
         connector: aiohttp.BaseConnector
         if endpoint.uds is not None:
             connector = aiohttp.UnixConnector(path=str(endpoint.uds), limit=limits.concurrency)
@@ -49,17 +55,20 @@ class AiohttpChat(DrivenChat):
             auto_decompress=False,
             skip_auto_headers=("Accept-Encoding",),
         ) as session:
-            yield _Session(session, f"{endpoint.base_url}/v1/chat/completions")
+            url = f"{endpoint.base_url}/v1/chat/completions"
+            yield AiohttpSession(session, url, limits.max_answer_bytes)
 
 
-class _Session:
-    """One open aiohttp session, as a `Transport`."""
+class AiohttpSession:
+    """One open aiohttp session, as a `Transport` and as a `LoadTransport`."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, max_answer_bytes: int) -> None:
         self._session = session
         self._url = url
+        self._max_bytes = max_answer_bytes
 
     async def complete(self, body: dict[str, Any], request_id: str) -> Reply | Failure:
+        """Asks for a whole answer, once."""
         data = _encode(body)
         started_s = time.monotonic()
         try:
@@ -74,19 +83,23 @@ class _Session:
         return read_completion(answer, (time.monotonic() - started_s) * 1e3)
 
     async def stream(self, body: dict[str, Any], request_id: str) -> Timing | Failure:
-        data = _encode(body)
-        answer = StreamedAnswer()
+        """Asks for a streamed answer, once, and times it."""
+        return await self.send(_encode(body), request_id)
+
+    async def send(self, body: bytes, request_id: str) -> Timing | Failure:
+        """Asks for a streamed answer with a body that is ready to send, and times it."""
+        answer = StreamedAnswer(self._max_bytes)
         started_s = time.monotonic()
         try:
-            async with self._post(data, request_id) as response:
+            async with self._post(body, request_id) as response:
                 if response.status != 200:
-                    return http_failure(response.status)
+                    return http_failure(response.status, response.headers.get("Retry-After"))
                 async for chunk in response.content.iter_any():
                     answer.feed(chunk, time.monotonic())
                     if answer.failure is not None:
-                        return answer.failure
+                        return answer.failed(answer.failure, started_s)
         except (TimeoutError, aiohttp.ClientError) as error:
-            return _failure(error)
+            return answer.failed(_failure(error), started_s)
         return answer.finish(started_s, time.monotonic())
 
     def _post(self, data: bytes, request_id: str) -> Any:

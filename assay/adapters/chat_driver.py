@@ -5,15 +5,13 @@ sockets to the transports (`chat_aiohttp`, `chat_openai`), and reading a label t
 """
 
 import asyncio
-import gc
 import logging
 import random
 import secrets
-import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from assay.adapters.chat_pulse import Pulse
@@ -26,7 +24,10 @@ from assay.adapters.chat_wire import (
     request_body,
     request_id,
 )
-from assay.ports import AskLimits, Question
+from assay.adapters.event_loop import no_garbage_collection, run
+from assay.adapters.load_loop import LoadLoop
+from assay.load.samples import TimedRequest, latency_sample
+from assay.ports import AskLimits, LoadPlan, Question
 from assay.records import AnswerStatus, Endpoint, LatencySample, Prediction
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class DrivenChat(ABC):
 
         Opening a connection is part of the time of the request that needs it, as it is for a user.
         """
-        with _no_garbage_collection():
+        with no_garbage_collection():
             return run(self._load(endpoint, questions, limits, block, run_id, clock_zero_s))
 
     async def _ask(
@@ -116,17 +117,24 @@ class DrivenChat(ABC):
         clock_zero_s: float,
     ) -> tuple[LatencySample, ...]:
         samples: list[LatencySample] = []
-        call = secrets.token_hex(3)
+        plan = LoadPlan(
+            questions=questions,
+            starts_s=None,
+            most_in_flight=limits.concurrency,
+            request_timeout_s=limits.request_timeout_s,
+            requests=len(questions),
+        )
+        bodies = [request_body(question, endpoint.model, stream=True) for question in questions]
+
+        def keep(request: TimedRequest) -> None:
+            samples.append(latency_sample(request, block=block))
+
         async with self.open(endpoint, limits) as transport:
 
-            async def one(question: Question) -> None:
-                identity = request_id(run_id, call, question.case_id, 1)
-                body = request_body(question, endpoint.model, stream=True)
-                started_s = time.monotonic() - clock_zero_s
-                outcome = await transport.stream(body, identity)
-                samples.append(_sample(question, outcome, block, started_s, identity))
+            def send(index: int, identity: str) -> Awaitable[Timing | Failure]:
+                return transport.stream(bodies[index], identity)
 
-            await for_each(questions, limits.concurrency, one)
+            await LoadLoop(plan, send, keep, run_id=run_id, zero_s=clock_zero_s).run()
         return tuple(sorted(samples, key=lambda sample: sample.started_s))
 
 
@@ -185,20 +193,6 @@ class _Asker:
         return self._limits.backoff_s * float(2 ** (attempt - 1)) * jitter
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine on a loop of its own, to the end or to the first error."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(main)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # There is none for Windows; asyncio's own loop is slower, not wrong.
-        return None
-    return uvloop.new_event_loop
-
-
 async def for_each(
     items: Iterable[T], concurrency: int, work: Callable[[T], Awaitable[None]]
 ) -> None:
@@ -216,36 +210,3 @@ async def for_each(
     except BaseExceptionGroup as errors:
         first = errors.exceptions[0]
         raise first from first.__cause__
-
-
-def _sample(
-    question: Question,
-    outcome: Timing | Failure,
-    block: int,
-    started_s: float,
-    identity: str,
-) -> LatencySample:
-    timing = outcome if isinstance(outcome, Timing) else None
-    return LatencySample(
-        block=block, case_id=question.case_id, started_s=started_s,
-        status=AnswerStatus.ERROR if timing is None else AnswerStatus.OK,
-        error_kind=outcome.kind if isinstance(outcome, Failure) else None,
-        ttft_ms=timing.ttft_ms if timing else None,
-        e2e_ms=timing.e2e_ms if timing else None,
-        prompt_tokens=timing.prompt_tokens if timing else None,
-        completion_tokens=timing.completion_tokens if timing else None,
-        request_id=identity,
-    )  # fmt: skip
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keeps the cycle collector, with its pauses of 5-15 ms, out of what is being timed."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

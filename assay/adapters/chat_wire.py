@@ -41,12 +41,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """A streamed answer's times and token counts; `ttft_ms` is None when it held no token."""
+    """A streamed answer's times and token counts; `ttft_ms` is None when it held no token.
+
+    `gaps_ms` are the times between one piece of the words and the next, in order.
+    """
 
     ttft_ms: float | None
     e2e_ms: float
     prompt_tokens: int | None
     completion_tokens: int | None
+    gaps_ms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +61,15 @@ class Failure:
         kind: `connection`, `timeout`, `broken` (cut off), `garbage` (not the protocol) or
             `http_<status>`; safe to log.
         status: the HTTP status, where there was one.
+        retry_after_s: how long the server asked to be left alone, where it gave seconds (a date
+            would have to be read by a clock that may be wrong).
+        ttft_ms: when the first word came, of an answer that failed later.
     """
 
     kind: str
     status: int | None = None
+    retry_after_s: float | None = None
+    ttft_ms: float | None = None
 
     @property
     def unheard(self) -> bool:
@@ -78,9 +87,18 @@ class Failure:
         return self.status in REFUSED_STATUSES
 
 
-def http_failure(status: int) -> Failure:
-    """Returns the failure an HTTP status other than 200 stands for."""
-    return Failure(kind=f"http_{status}", status=status)
+def http_failure(status: int, retry_after: str | None = None) -> Failure:
+    """Returns the failure an HTTP status other than 200 stands for.
+
+    Args:
+        status: of the answer.
+        retry_after: the header of that name, where there was one.
+    """
+    seconds = retry_after.strip() if retry_after else ""
+    plain = seconds.isascii() and seconds.isdigit() and len(seconds) <= 7
+    return Failure(
+        kind=f"http_{status}", status=status, retry_after_s=float(seconds) if plain else None
+    )
 
 
 def request_body(question: Question, model: str, *, stream: bool) -> dict[str, Any]:

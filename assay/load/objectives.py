@@ -75,13 +75,18 @@ def judge_load(profile: LoadProfile, summary: LoadSummary) -> LoadVerdict:
         outcome = LoadOutcome.INVALID
     elif FindingStatus.FAILED in statuses:
         outcome = LoadOutcome.MISSED
-    elif FindingStatus.UNDECIDED in statuses:
+    elif FindingStatus.UNDECIDED in statuses or _is_partial(summary):
         outcome = LoadOutcome.TOO_FEW
     else:
         outcome = LoadOutcome.MET
     return LoadVerdict(
         outcome=outcome, objectives=results, invalid=invalid, notes=tuple(_notes(profile, summary))
     )
+
+
+def _is_partial(summary: LoadSummary) -> bool:
+    """A load that was ended early can show a miss; what it did not see it cannot have met."""
+    return summary.generator.interrupted or summary.generator.stopped is not None
 
 
 def _results(profile: LoadProfile, summary: LoadSummary) -> Iterator[ObjectiveResult]:
