@@ -272,6 +272,7 @@ class Finding:
         reason: one English sentence.
         unit: unit of the values.
         needed: more cases that would settle an undecided finding, where that can be said.
+        sample: what `n` and `needed` count, in the singular: a case, a probe, a timed request.
     """
 
     evaluator: str
@@ -292,6 +293,7 @@ class Finding:
     gating: bool = True
     unit: str = "1"
     needed: int | None = None
+    sample: str = "case"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

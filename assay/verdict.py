@@ -172,8 +172,8 @@ def _settle(finding: Finding) -> str:
     against = ""
     if finding.margin is not None:
         against = f" {_LIMITS.get(finding.kind, 'against its limit')} {finding.margin:g}"
-    noun = "case" if finding.needed == 1 else "cases"
-    return f"{finding.needed} more {noun}{of} would settle {it}{against}."
+    more = counted(finding.needed, f"more {finding.sample}")
+    return f"{more}{of} would settle {it}{against}."
 
 
 _LIMITS = {

@@ -51,6 +51,7 @@ class FindingDocument(Document):
     gating: bool = Field(description="False where the finding only informs.")
     unit: str = Field(description="Unit of the values.")
     needed: int | None = Field(ge=0, description="More cases that would settle it.")
+    sample: str = Field(default="case", description="What `n` and `needed` count.")
 
 
 class ArtifactDocument(Document):

@@ -90,7 +90,7 @@ def check_answers(
         asked = {probe.id for probe in probes}
         # A probe is asked once, so that any second answer to it is one too many.
         once = [replace(answer, repeat=0) for answer in probe_answers]
-        problems += _coverage(where, once, asked, tolerated, 1)
+        problems += _coverage(where, once, asked, tolerated, 1, sample="probe")
     return CheckedAnswers(
         answers=ModelAnswers(
             predictions=_by_case(predictions),
@@ -169,6 +169,7 @@ def _coverage(
     asked: Collection[str],
     tolerated: float,
     times: int,
+    sample: str = "case",
 ) -> list[Problem]:
     counts = Counter(map(place, predictions))
     total = len(asked) * times
@@ -188,14 +189,15 @@ def _coverage(
         problems.append(_problem(where, what, _AGAIN))
     unknown = sorted({case_id for case_id, _ in counts if case_id not in asked})
     if unknown:
-        what = f"{_answers(len(unknown))} for unknown cases ({_some(unknown)})"
+        what = f"{_answers(len(unknown))} for unknown {sample}s ({_some(unknown)})"
         action = "judge with the golden set and probes that were asked."
         problems.append(_problem(where, what, action))
     twice = sorted(spot for spot, count in counts.items() if count > 1)
     if twice:
-        cases = f"{counted(len(twice), 'case')} {are(len(twice))}"
-        what = f"{cases} answered more than once ({_places(twice)})"
-        action = "keep one answer a case, or number several with `repeat` from 0."
+        what = f"{counted(len(twice), sample)} {are(len(twice))} answered more than once "
+        what += f"({_places(twice)})"
+        action = f"keep one answer a {sample}"
+        action += ", or number several with `repeat` from 0." if sample == "case" else "."
         problems.append(_problem(where, what, action))
     failed = [p for p in predictions if p.status is AnswerStatus.ERROR and p.repeat < times]
     if len(failed) > tolerated * total:

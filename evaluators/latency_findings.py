@@ -55,6 +55,7 @@ def objective_finding(
         n=len(times),
         unit="ms",
         needed=needed,
+        sample="timed request",
     )
 
 
@@ -120,6 +121,7 @@ def error_finding(
         margin=limit,
         n=bounds.n,
         needed=held.needed,
+        sample="timed request",
     )
 
 
@@ -167,6 +169,7 @@ def _unmeasured(
         margin=limit,
         unit=unit,
         needed=needed,
+        sample="timed request",
     )
 
 

@@ -75,6 +75,7 @@ def limit_finding(
         margin=limit,
         n=bounds.n,
         needed=held.needed,
+        sample="probe",
     )
 
 
@@ -118,4 +119,5 @@ def paired_finding(
         margin=margin,
         p=p,
         n=pairs.n,
+        sample="probe",
     )
