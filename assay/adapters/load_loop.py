@@ -10,7 +10,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from assay.adapters.chat_wire import Failure, Timing
 from assay.adapters.event_loop import Alarm
@@ -157,7 +156,10 @@ class LoadLoop:
         held_s: float,
         outcome: Timing | Failure,
     ) -> TimedRequest:
-        request = TimedRequest(
+        ended_s = self._now()
+        answer = outcome if isinstance(outcome, Timing) else None
+        failure = outcome if isinstance(outcome, Failure) else None
+        return TimedRequest(
             index=index,
             case_id=self._plan.questions[index % len(self._tags)].case_id,
             request_id=identity,
@@ -165,18 +167,14 @@ class LoadLoop:
             started_s=started_s,
             held_s=held_s,
             first_token_s=None if outcome.ttft_ms is None else started_s + outcome.ttft_ms / 1e3,
-            ended_s=self._now(),
-            status=AnswerStatus.OK if isinstance(outcome, Timing) else AnswerStatus.ERROR,
+            ended_s=ended_s if answer is None else started_s + answer.e2e_ms / 1e3,
+            gaps_ms=() if answer is None else answer.gaps_ms,
+            prompt_tokens=None if answer is None else answer.prompt_tokens,
+            completion_tokens=None if answer is None else answer.completion_tokens,
+            status=AnswerStatus.ERROR if answer is None else AnswerStatus.OK,
+            error_kind=None if failure is None else failure.kind,
+            retry_after_s=None if failure is None else failure.retry_after_s,
             warm_up=intended_s < self._plan.warm_up_s,
-        )
-        if isinstance(outcome, Failure):
-            return replace(request, error_kind=outcome.kind, retry_after_s=outcome.retry_after_s)
-        return replace(
-            request,
-            ended_s=started_s + outcome.e2e_ms / 1e3,
-            gaps_ms=outcome.gaps_ms,
-            prompt_tokens=outcome.prompt_tokens,
-            completion_tokens=outcome.completion_tokens,
         )
 
     def _ended(self, task: asyncio.Task[None]) -> None:

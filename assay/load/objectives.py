@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from assay.latency_ratio import times_needed
 from assay.load.percentiles import Percentile
 from assay.load.profile import Closed, LoadProfile
 from assay.load.summary import LoadSummary, TimeSummary
-from assay.rates import hold_rate
+from assay.rates import cases_for_upper_bound, hold_rate
 from assay.records import FindingStatus
 
 
@@ -84,6 +85,25 @@ def judge_load(profile: LoadProfile, summary: LoadSummary) -> LoadVerdict:
     )
 
 
+def requests_to_decide(profile: LoadProfile) -> int:
+    """Returns the fewest requests that can show every objective to be met, if all goes well."""
+    wanted, alpha = profile.objectives, profile.alpha
+    percentiles = (wanted.ttft_p99_ms, wanted.e2e_p99_ms, wanted.tokens_per_s)
+    lost = None if wanted.min_availability is None else _lost(wanted.min_availability)
+    needed = [1]
+    if any(limit is not None for limit in percentiles):
+        needed.append(times_needed(0.99, alpha=alpha))
+    for limit in (wanted.max_error_rate, lost):
+        if limit is not None:
+            needed.append(cases_for_upper_bound(0.0, limit, alpha=alpha) or 1)
+    return max(needed)
+
+
+def _lost(availability: float) -> float:
+    """Returns the share of requests that may be lost: without the noise of 1 − 0.999."""
+    return round(1 - availability, 12)
+
+
 def _is_partial(summary: LoadSummary) -> bool:
     """A load that was ended early can show a miss; what it did not see it cannot have met."""
     return summary.generator.interrupted or summary.generator.stopped is not None
@@ -102,8 +122,7 @@ def _results(profile: LoadProfile, summary: LoadSummary) -> Iterator[ObjectiveRe
             "max_error_rate", summary.failed, wanted.max_error_rate, summary, profile.alpha
         )
     if wanted.min_availability is not None:
-        # Not 1 − 0.999 as it is: the last digit of that difference is noise.
-        allowed = round(1 - wanted.min_availability, 12)
+        allowed = _lost(wanted.min_availability)
         lost = _rate_result(
             "min_availability", summary.unavailable, allowed, summary, profile.alpha
         )
