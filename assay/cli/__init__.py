@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli import gate, golden, judging, policy, store
+from assay.cli import audit, gate, golden, judging, policy, store
 from assay.cli.output import ExitCode, complain, print_line, terminable, tolerate_encodings
 from assay.errors import ArtifactError, AssayError, ConfigError, InfrastructureError
 
@@ -37,6 +37,7 @@ app.command("verify")(judging.verify)
 app.command("selftest")(judging.selftest)
 app.command("reap")(gate.reap)
 app.command("doctor")(gate.doctor)
+app.command("audit")(audit.audit)
 app.add_typer(store.app, name="store")
 app.add_typer(golden.app, name="golden")
 app.add_typer(policy.app, name="policy")
