@@ -142,6 +142,23 @@ def _run(profile: LoadProfile, test: LoadTest, budget: int | None = None) -> Loa
     return tally.summary(test.generator.run(test.endpoint, plan, take, run_id=test.run_id))
 
 
+def run_step(
+    profile: LoadProfile, test: LoadTest, rate: float, *, confirmation: bool = False
+) -> tuple[Step, LoadSummary, LoadVerdict]:
+    """Runs one step of a search: at one rate, long enough for its requests and no longer.
+
+    A step that can no longer meet the objectives ends early; a confirmation has full length.
+
+    Raises:
+        ConfigError: the profile cannot be run.
+        InfrastructureError: nothing listens there, or the caller is refused.
+    """
+    last = _step_profile(profile, rate, confirmation=confirmation)
+    summary = _run(last, test, None if confirmation else _budget(last))
+    verdict = judge_load(last, summary)
+    return _step(rate, summary, verdict, confirmation=confirmation), summary, verdict
+
+
 def _search(profile: LoadProfile, test: LoadTest, started_at: str) -> LoadReport:
     assert profile.search is not None  # noqa: S101 - for the type checker
     search = RateSearch(profile.search)
@@ -154,9 +171,7 @@ def _search(profile: LoadProfile, test: LoadTest, started_at: str) -> LoadReport
         if rate is None:
             break
         last = _step_profile(profile, rate, confirmation=confirmation)
-        summary = _run(last, test, None if confirmation else _budget(last))
-        verdict = judge_load(last, summary)
-        step = _step(rate, summary, verdict, confirmation=confirmation)
+        step, summary, verdict = run_step(profile, test, rate, confirmation=confirmation)
         search.record(step)
         interruption = _why_over(step, summary, verdict)
     assert summary is not None  # noqa: S101 - a search has at least one step
