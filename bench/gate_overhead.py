@@ -20,7 +20,7 @@ from pathlib import Path
 
 from assay.asking import golden_questions, probe_questions
 from assay.golden_set import load_golden, load_probes
-from assay.interleaving import interleaved_load
+from assay.interleaving import BlockPlan, SideBySide, closed_loop, interleaved_load
 from assay.ports import AskLimits, ServeRequest
 from assay.records import Role
 from assay.serving_profile import load_serving
@@ -106,18 +106,13 @@ def engine_alone(settings: Settings, backend: BackendName) -> float:
         endpoint = launched.wait_ready(lambda line: None).endpoint
         for questions in (golden_questions(task, golden.cases), probe_questions(task, probes)):
             client.ask(endpoint, questions, limits, lambda answer: None, run_id="bench")
+        timed = AskLimits(concurrency=plan.concurrency, request_timeout_s=profile.request_timeout_s)
         interleaved_load(
-            client,
-            {Role.CANDIDATE: endpoint},
-            task,
-            golden.cases,
-            blocks=plan.blocks,
-            per_block=plan.per_block,
-            limits=AskLimits(
-                concurrency=plan.concurrency, request_timeout_s=profile.request_timeout_s
-            ),
-            seed=0,
-            run_id="bench",
+            closed_loop(client, timed, "bench"),
+            SideBySide({Role.CANDIDATE: endpoint}),
+            [Role.CANDIDATE],
+            golden_questions(task, golden.cases),
+            BlockPlan(looks=(plan.blocks,), per_block=plan.per_block, seed=0),
             progress=lambda line: None,
         )
         launched.stop()

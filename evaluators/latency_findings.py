@@ -6,6 +6,7 @@ Decides passed, failed or undecided, and the sentence; leaves the percentiles' m
 
 from assay.errors import TooFewCasesError
 from assay.latency_ratio import (
+    MINIMUM_BLOCKS,
     PercentileEstimate,
     RatioEstimate,
     percentile,
@@ -77,7 +78,12 @@ def ratio_finding(
             seed=stream(rules.seed, _NAME, metric),
         )
     except TooFewCasesError as error:
-        needed = max(0, times_needed_for_ratio(share) - smallest) or None
+        if not smallest:
+            why = f"no timed answer had a {_WHAT[kind]}"
+            return _unmeasured(metric, "ratio", why, limit, "ms")
+        blocks = min(len(candidate.times[kind]), len(production.times[kind]))
+        missing_blocks = max(0, MINIMUM_BLOCKS - blocks) * -(-smallest // blocks)
+        needed = max(times_needed_for_ratio(share) - smallest, missing_blocks) or None
         return _unmeasured(metric, "ratio", str(error), limit, "ms", needed)
     status, relation = _against_ratio(found, limit)
     bound = found.lower if status is FindingStatus.FAILED else found.upper
@@ -123,6 +129,72 @@ def error_finding(
         needed=held.needed,
         sample="timed request",
     )
+
+
+def noise_finding(metric: str, again: Timed, production: Timed, rules: Rules) -> Finding:
+    """Says how far production's percentile lies from its own, timed twice in the same load.
+
+    It decides nothing: a candidate's ratio that lies within it is not told from no change at all.
+    """
+    kind, share = parse_metric(metric)
+    name = metric.removesuffix("_ms")
+    smallest = min(len(again.all(kind)), len(production.all(kind)))
+    found: RatioEstimate | None = None
+    try:
+        found = percentile_ratio(
+            again.times[kind],
+            production.times[kind],
+            share,
+            limit=1.0,
+            alpha=rules.alpha,
+            replicates=rules.replicates,
+            seed=stream(rules.seed, _NAME, metric, "again"),
+        )
+        reason = (
+            f"Production's own {name}, timed twice over {smallest} requests each, is "
+            f"{found.value:.3f} times itself, between {found.lower:.3f} and {found.upper:.3f} at "
+            f"{_sure(rules.alpha)} each way: what this load shows where nothing changed."
+        )
+    except TooFewCasesError as error:
+        reason = f"Production's own {name} was not compared with itself: {error}."
+    return Finding(
+        evaluator=_NAME,
+        metric=f"{_NAME}/{metric}",
+        kind="noise_floor",
+        status=FindingStatus.UNDECIDED if found is None else FindingStatus.PASSED,
+        gating=False,
+        reason=reason,
+        production=percentile(production.all(kind), share) if smallest else None,
+        difference=None if found is None else found.value,
+        interval=None if found is None else (found.lower, found.upper),
+        n=smallest,
+        unit="ms",
+    )
+
+
+def worth_more(finding: Finding, left: int) -> bool:
+    """Whether more of the same load may settle a finding.
+
+    Not where it is settled, where the reason is no matter of numbers (an objective that production
+    misses too, answers without a second token), or where it takes more requests than are left.
+
+    Args:
+        finding: one of a load's.
+        left: requests of the candidate that the policy's bound leaves.
+    """
+    if finding.status is not FindingStatus.UNDECIDED or not finding.gating:
+        return False
+    if finding.needed is not None:
+        return finding.needed <= left
+    if finding.candidate is None:
+        return False
+    missed_by_both = (
+        finding.kind == "limit"
+        and finding.interval is not None
+        and finding.margin is not None
+        and finding.interval[0] > finding.margin
+    )
+    return not missed_by_both
 
 
 def _against_objective(
@@ -174,4 +246,4 @@ def _unmeasured(
 
 
 def _sure(alpha: float) -> str:
-    return f"{100 * (1 - alpha):g} % confidence"
+    return f"{100 * (1 - alpha):.4g} % confidence"

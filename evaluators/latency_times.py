@@ -1,19 +1,22 @@
 """The times of an interleaved load, taken apart by block and by kind.
 
 Decides what a time is: of answered requests only, in milliseconds, TTFT and end to end as the
-client measured them, and time per output token after the first. Percentiles and limits are the
-`latency` evaluator's.
+client measured them, and time per output token after the first. In an open loop the first two count
+from when the request was meant to be sent, so that a stall is felt by all who came during it.
+Percentiles and limits are the `latency` evaluator's.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from assay.errors import TooFewCasesError
-from assay.latency_ratio import Times, percentile
-from assay.records import AnswerStatus, LatencySample
+from assay.latency_ratio import Times, percentile, percentile_estimate
+from assay.records import AnswerStatus, LatencySample, Role
+from evaluators.base import ModelAnswers
 
 KINDS = ("ttft", "tpot", "e2e")
 SHARES = (0.5, 0.95, 0.99)
@@ -108,14 +111,65 @@ def _times(kind: str, block: Sequence[LatencySample]) -> list[float]:
 
 
 def _time(kind: str, sample: LatencySample) -> float | None:
-    if kind == "ttft":
-        return sample.ttft_ms
-    if kind == "e2e":
-        return sample.e2e_ms
+    if kind in ("ttft", "e2e"):
+        sent = sample.ttft_ms if kind == "ttft" else sample.e2e_ms
+        return None if sent is None else sent + late_ms(sample)
     tokens = sample.completion_tokens
     if sample.ttft_ms is None or sample.e2e_ms is None or tokens is None or tokens < 2:
         return None
     return (sample.e2e_ms - sample.ttft_ms) / (tokens - 1)
+
+
+def late_ms(sample: LatencySample) -> float:
+    """Returns how long after it was meant to be sent a request was sent; 0 in a closed loop."""
+    if sample.intended_s is None:
+        return 0.0
+    return max(0.0, sample.started_s - sample.intended_s) * 1e3
+
+
+def percentile_rows(timed: Mapping[Role, Timed], alpha: float) -> list[dict[str, Any]]:
+    """Returns each kind's percentiles with their bounds, one row a percentile, for a table.
+
+    A percentile that too few requests were timed for is absent; a bound that cannot be had is None.
+    """
+    rows = []
+    for kind in KINDS:
+        for share in SHARES:
+            found = {
+                role.value: percentile_estimate(load.all(kind), share, alpha=alpha)
+                for role, load in timed.items()
+                if len(load.all(kind)) * (1 - share) >= 1 - 1e-9
+            }
+            if found:
+                rows.append(
+                    {"kind": kind, "share": share}
+                    | {
+                        role: {"value": one.value, "lower": one.lower, "upper": one.upper}
+                        for role, one in found.items()
+                    }
+                )
+    return rows
+
+
+def timeline(answers: Mapping[Role, ModelAnswers]) -> dict[str, dict[str, list[float]]]:
+    """Returns, block by block, when it ran, its rate, and its median and largest TTFT."""
+    found = {}
+    for role, one in answers.items():
+        points: dict[str, list[float]] = defaultdict(list)
+        blocks: dict[int, list[LatencySample]] = defaultdict(list)
+        for sample in one.latency:
+            blocks[sample.block].append(sample)
+        for block in sorted(blocks.values(), key=lambda block: block[0].started_s):
+            rate, times = _requests_per_s([block]), np.array(_times("ttft", block))
+            if rate is None or not len(times):
+                continue
+            points["at_s"].append(min(sample.started_s for sample in block))
+            points["requests_per_s"].append(rate)
+            points["ttft_p50_ms"].append(percentile(times, 0.5))
+            points["ttft_max_ms"].append(float(times.max()))
+        if points:
+            found[role.value] = dict(points)
+    return found
 
 
 def _requests_per_s(blocks: Sequence[Sequence[LatencySample]]) -> float | None:

@@ -29,9 +29,10 @@ from assay.records import ArtifactRef, Problem, Role, RunContext, Verdict
 from assay.verdict_document import verdict_from_json
 from evaluators.judgement import Judgement, judge
 from flows import settings_change
-from flows.conclude import Conclusion, GateResult, promote, tool_versions
+from flows.conclude import Conclusion, GateResult, tool_versions
 from flows.gathering import Baseline, Gathering, Ports, UnmeasurableError
 from flows.measure import Measured, Measurement, Subject
+from flows.promotion import Promotion, evidence_of
 from flows.request import Documents, GateRequest, load_documents
 from flows.settings import Settings
 from flows.settings_change import SettingsChange
@@ -112,6 +113,8 @@ class _Gate:
 
     def run(self) -> GateResult:
         """Runs the steps; every problem ends in a verdict with evidence."""
+        if complaint := self.ports.notary.complaint(self.documents.policy):
+            self.progress(complaint)
         for line in self.steps.run("remove what dead gates left", self.ports.server.reap):
             self.progress(line)
         baseline: Baseline | None = None
@@ -207,25 +210,33 @@ class _Gate:
         if found is None:
             return None
         run, document = found
-        self.progress(f"nothing has changed since MLflow run {run}: its verdict stands")
         verdict = verdict_from_json(document, f"MLflow run {run}: verdict.json")
+        registry, notary = self.ports.registry, self.ports.notary
+        folder = self.gathering.measurable(
+            "registry",
+            "look for its evidence",
+            lambda: evidence_of(run, verdict.context.run_id, registry, notary),
+            retries=2,
+        )
+        if not promoted and (why := notary.why_not_reused(folder)):
+            self.progress(f"the verdict of MLflow run {run} is not used again: {why}")
+            return None
+        self.progress(f"nothing has changed since MLflow run {run}: its verdict stands")
+        promotion = Promotion(
+            verdict=verdict,
+            folder=folder,
+            policy=self.documents.policy,
+            golden=baseline.golden.digest,
+            change=self.request.change,
+            production=baseline.production,
+            recorded_as=run,
+            settings=settings_change.move(self.change, self.request, self.documents, self.context),
+        )
         return GateResult(
             verdict=verdict,
-            evidence_dir=self.settings.reports / verdict.context.run_id,
+            evidence_dir=folder,
             recorded_as=run,
-            promotion=None
-            if promoted
-            else promote(
-                verdict,
-                policy=self.documents.policy,
-                registry=self.ports.registry,
-                steps=self.steps,
-                production=baseline.production,
-                recorded_as=run,
-                settings=settings_change.move(
-                    self.change, self.request, self.documents, self.context
-                ),
-            ),
+            promotion=None if promoted else promotion.run(registry, notary, self.steps),
             reused=True,
         )
 
@@ -269,6 +280,8 @@ class _Gate:
             seed=int(baseline.golden.digest.removeprefix("sha256:")[:8], 16),
             steps=self.steps,
             progress=self.progress,
+            engine_probes=self.ports.engine_probes,
+            free_memory_bytes=self.ports.free_memory_bytes,
         )
         try:
             return measurement.run(subjects, anchor)

@@ -16,6 +16,7 @@ from assay.golden_set import GoldenSet
 from assay.ports import (
     ArtifactStore,
     ChatClient,
+    EngineProbes,
     GoldenSource,
     GoldenValidator,
     ModelServer,
@@ -30,7 +31,9 @@ from assay.records import (
     RegisteredVersion,
     Role,
 )
+from assay.succession import check_succession
 from flows.measure import Subject
+from flows.notary import Notary
 from flows.request import Documents, GateRequest
 from flows.steps import Steps
 
@@ -41,7 +44,11 @@ NEEDS_PROBES = ("toxicity", "injection")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The adapters one gate works with; `flows.wiring` picks them."""
+    """The adapters one gate works with; `flows.wiring` picks them.
+
+    `engine_probes` watch the engines under load; None where nothing does. `free_memory_bytes` tells
+    what engines of this machine may still have; None where they are not on this machine.
+    """
 
     store: ArtifactStore
     server: ModelServer
@@ -50,6 +57,9 @@ class Ports:
     golden: GoldenSource
     validator: GoldenValidator
     registry: Registry
+    notary: Notary
+    engine_probes: EngineProbes | None = None
+    free_memory_bytes: Callable[[], int | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +144,8 @@ class Gathering:
             production = Subject(role=Role.PRODUCTION, ref=candidate.ref, artifact=candidate)
         else:
             production = self._pull_production(held, staging / "production")
+            if production.artifact is not None:
+                check_succession(candidate, production.artifact)
         return subjects | {Role.PRODUCTION: production}
 
     def anchor(self, staging: Path) -> Subject | None:

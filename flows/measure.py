@@ -1,27 +1,26 @@
 """Serves both models in throwaway engines and asks them everything: answers, probes, latency.
 
 Decides what is asked, in what order, and which answers already paid for are used again; leaves
-starting engines and sending questions to the adapters. Both engines start side by side, are asked
-one after the other (each saturates the machine), and are timed in interleaved blocks.
+starting engines to `engines` and sending questions to the adapters. Both engines are up side by
+side where memory allows, are asked one after the other (each saturates the machine), and are timed
+in interleaved blocks (`timing`).
 
 Answers live in a folder named by the digest of everything that determines them (artifact, golden
 set, probes, task, engine). A gate that was killed therefore resumes, and production's answers are
 used again by the next gate exactly when nothing that determines them has changed.
 """
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from assay import asking, digests
-from assay.errors import ConfigError, InfrastructureError
 from assay.golden_set import GoldenSet, golden_digest
-from assay.interleaving import interleaved_load
+from assay.placement import Placement, Tenant, place
 from assay.ports import (
     AskLimits,
     ChatClient,
-    LaunchedServer,
+    EngineProbes,
     ModelServer,
     Progress,
     RunningServer,
@@ -31,7 +30,6 @@ from assay.predictions import final_answers, read_predictions
 from assay.records import (
     ArtifactRef,
     EngineIdentity,
-    LatencySample,
     Prediction,
     Probe,
     PulledArtifact,
@@ -39,8 +37,10 @@ from assay.records import (
 )
 from assay.serving_profile import Profile
 from evaluators.judgement import RawAnswers
+from flows.engines import Engines, one_engine, wait_ready
 from flows.request import Documents
 from flows.steps import Steps
+from flows.timing import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,8 @@ class Measurement:
     steps: Steps
     progress: Progress
     logs: dict[Role, str] = field(default_factory=dict)
+    engine_probes: EngineProbes | None = None
+    free_memory_bytes: Callable[[], int | None] = lambda: None
 
     def run(self, subjects: Mapping[Role, Subject], anchor: Subject | None = None) -> Measured:
         """Measures the subjects, and then asks the anchor the golden set.
@@ -105,36 +107,33 @@ class Measurement:
             ArtifactError: an engine refuses a model.
             InfrastructureError: an engine, or the way to it, failed.
         """
-        with ExitStack() as stack:
-            running = self._start(subjects, stack)
-            engine = running[Role.CANDIDATE].identity
-            found = {role.value: server.identity for role, server in running.items()}
-            apart = any(subject.profile is not None for subject in subjects.values())
-            if apart:
-                self._one_machine(found)
-            else:
-                self._one_engine(found)
-            notes: list[str] = []
-            asked = {
-                role: self._ask(subject, running[role], running[role].identity, notes)
-                for role, subject in subjects.items()
-            }
-            latency = self._time(running)
-            answers = {
-                role: RawAnswers(
-                    predictions=predictions,
-                    probe_answers=probe_answers,
-                    latency=latency.get(role, ()),
-                )
-                for role, (predictions, probe_answers) in asked.items()
-            }
-            for role, server in running.items():
-                self.logs[role] = server.log_tail()
-            self.progress("stopping the engines")
+        placement = self._placement(subjects)
+        notes = [placement.reason] if placement.alternating else []
+        with self._engines(subjects, placement) as engines:
+            asked = {}
+            for role, subject in subjects.items():
+                server = engines.up(role)
+                asked[role] = self._ask(subject, server, server.identity, notes)
+            loads = self.steps.run(
+                "time both, interleaved", lambda: self._timing.run(engines, list(subjects))
+            )
+        answers = {
+            role: RawAnswers(
+                predictions=predictions,
+                probe_answers=probe_answers,
+                latency=loads.samples.get(role, ()),
+                engine=loads.engine.get(role, ()),
+                latency_again=loads.again if role is Role.PRODUCTION else (),
+            )
+            for role, (predictions, probe_answers) in asked.items()
+        }
+        engine = engines.identities[Role.CANDIDATE]
         return Measured(
             answers=answers,
             engine=engine,
-            production_engine=running[Role.PRODUCTION].identity if apart else None,
+            production_engine=None
+            if engines.same_settings
+            else engines.identities[Role.PRODUCTION],
             anchor=None if anchor is None else self._ask_anchor(anchor, engine, notes),
             notes=tuple(notes),
         )
@@ -148,26 +147,45 @@ class Measurement:
             kept = final_answers(read_predictions(stored))
             return RawAnswers(predictions=tuple(p for p in kept if p.repeat < times))
         with self.server.launch(self._request(anchor)) as launched:
-            server = self._wait(anchor.name, launched)
-            self._one_engine({"the candidate": engine, anchor.name: server.identity})
+            server = wait_ready(anchor.name, launched, self.steps, self.progress)
+            one_engine({"the candidate": engine, anchor.name: server.identity})
             return RawAnswers(predictions=self._ask_golden(anchor, server, engine))
 
-    def _start(
-        self, subjects: Mapping[Role, Subject], stack: ExitStack
-    ) -> dict[Role, RunningServer]:
-        def launch() -> dict[Role, LaunchedServer]:
-            return {
-                role: stack.enter_context(self.server.launch(self._request(subject)))
-                for role, subject in subjects.items()
-            }
+    def _placement(self, subjects: Mapping[Role, Subject]) -> Placement:
+        """Decides whether the engines are up side by side; URLs answer whatever we decide."""
+        tenants = [
+            Tenant(
+                profile=subject.profile or self.documents.profile,
+                model_bytes=subject.artifact.size_bytes,
+            )
+            for subject in subjects.values()
+            if subject.artifact is not None
+        ]
+        placement = place(tenants, self.free_memory_bytes())
+        self.progress(placement.reason)
+        return placement
 
-        launched = self.steps.run("launch the engines", launch)
-        return {role: self._wait(role.value, server) for role, server in launched.items()}
+    def _engines(self, subjects: Mapping[Role, Subject], placement: Placement) -> Engines:
+        return Engines(
+            server=self.server,
+            requests={role: self._request(subject) for role, subject in subjects.items()},
+            same_settings=all(subject.profile is None for subject in subjects.values()),
+            alternating=placement.alternating,
+            probes=self.engine_probes,
+            steps=self.steps,
+            progress=self.progress,
+            logs=self.logs,
+        )
 
-    def _wait(self, name: str, launched: LaunchedServer) -> RunningServer:
-        return self.steps.run(
-            f"wait for {name}'s engine",
-            lambda: launched.wait_ready(lambda line: self.progress(f"{name}: {line}")),
+    @property
+    def _timing(self) -> Timing:
+        return Timing(
+            client=self.client,
+            documents=self.documents,
+            golden=self.golden,
+            run_id=self.run_id,
+            seed=self.seed,
+            progress=self.progress,
         )
 
     def _request(self, subject: Subject) -> ServeRequest:
@@ -183,25 +201,6 @@ class Measurement:
             readiness_messages=task.render(task.readiness_text),
             cache_dir=self.cache_dir,
         )
-
-    def _one_engine(self, found: Mapping[str, EngineIdentity]) -> EngineIdentity:
-        identities = set(found.values())
-        if len(identities) > 1:
-            described = "; ".join(f"{name}: {identity}" for name, identity in found.items())
-            raise InfrastructureError(
-                f"the models ran on different engines ({described}), so their answers cannot be "
-                "compared; serve all with the same image, arguments and kind of machine"
-            )
-        return identities.pop()
-
-    def _one_machine(self, found: Mapping[str, EngineIdentity]) -> None:
-        """Makes sure that two settings ran on one kind of machine: nothing else may differ."""
-        if len({(one.backend, one.engine, one.hardware) for one in found.values()}) > 1:
-            described = "; ".join(f"{name}: {identity}" for name, identity in found.items())
-            raise InfrastructureError(
-                f"the two settings ran on different machines ({described}), so their times cannot "
-                "be compared; serve both on the same kind of machine, by the same back end"
-            )
 
     def _ask(
         self, subject: Subject, server: RunningServer, engine: EngineIdentity, notes: list[str]
@@ -285,31 +284,3 @@ class Measurement:
         if subject.url is not None:  # what answers at a URL may change: never used again
             determining["run"] = self.run_id
         return digests.of_json(determining).removeprefix("sha256:")[:32]
-
-    def _time(
-        self, running: Mapping[Role, RunningServer]
-    ) -> Mapping[Role, tuple[LatencySample, ...]]:
-        plan = next((e for e in self.documents.evaluators if e.name == "latency"), None)
-        if plan is None:
-            return {}
-        blocks, per_block = getattr(plan, "blocks", None), getattr(plan, "per_block", None)
-        if not isinstance(blocks, int) or not isinstance(per_block, int):
-            raise ConfigError("policy.yaml: latency: blocks and per_block must be whole numbers")
-        return self.steps.run(
-            "time both, interleaved",
-            lambda: interleaved_load(
-                self.client,
-                {role: server.endpoint for role, server in running.items()},
-                self.documents.task,
-                self.golden.cases,
-                blocks=blocks,
-                per_block=per_block,
-                limits=AskLimits(
-                    concurrency=getattr(plan, "concurrency", 4),
-                    request_timeout_s=self.documents.profile.request_timeout_s,
-                ),
-                seed=self.seed,
-                run_id=self.run_id,
-                progress=self.progress,
-            ),
-        )

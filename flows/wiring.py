@@ -7,9 +7,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from assay.errors import ConfigError
-from assay.ports import ArtifactStore, ChatClient, ModelServer
+from assay.ports import ArtifactStore, ChatClient, ModelServer, Registry
 from assay.serving_profile import load_serving
+from assay.warrant import Gatekeeper
 from flows.gathering import Ports
+from flows.notary import Notary
 from flows.request import BackendName, GateRequest
 from flows.settings import Settings
 
@@ -24,10 +26,12 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
     """
     from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.adapters.in_memory_store import InMemoryStore
-    from assay.adapters.registry_mlflow import MlflowRegistry
+    from assay.adapters.probe_vllm import VllmProbes
+    from assay.adapters.server_hardware import free_memory_bytes
     from assay.adapters.validator_gx import GxValidator
     from assay.trust import TrustedKeys
 
+    notary = Notary.of(settings)
     backend = request.backend or default_backend(request)
     server = server_for(backend)
     return Ports(
@@ -38,8 +42,19 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
         client=client_for(backend),
         golden=DvcGoldenSource(Path.cwd()),
         validator=GxValidator(),
-        registry=MlflowRegistry(settings.tracking_uri, settings.locks),
+        registry=registry_for(settings, notary),
+        notary=notary,
+        engine_probes=VllmProbes(),
+        free_memory_bytes=(lambda: None) if backend == "endpoint" else free_memory_bytes,
     )
+
+
+def registry_for(settings: Settings, notary: Notary) -> Registry:
+    """Returns the registry, which moves an alias only by what this machine's trust file lists."""
+    from assay.adapters.registry_mlflow import MlflowRegistry
+
+    gatekeeper = Gatekeeper(trust=notary.trust)
+    return MlflowRegistry(settings.tracking_uri, settings.locks, gatekeeper)
 
 
 def store_for(settings: Settings) -> ArtifactStore:

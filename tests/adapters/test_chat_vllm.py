@@ -11,7 +11,7 @@ from assay.adapters.chat_openai import OpenAIChat
 from assay.adapters.server_process import ProcessServer
 from assay.errors import InfrastructureError
 from assay.golden_set import GoldenSet
-from assay.interleaving import interleaved_load
+from assay.interleaving import BlockPlan, SideBySide, closed_loop, interleaved_load
 from assay.ports import AskLimits, ChatClient
 from assay.records import AnswerStatus, Endpoint, GoldenCase, Prediction, Role
 from assay.task import Decoding, Message, Task
@@ -87,11 +87,15 @@ def test_log_probabilities_are_those_of_the_unconstrained_model(
 
 def test_an_interleaved_load_times_first_and_later_tokens(endpoint: Endpoint) -> None:
     free = TASK.model_copy(update={"decoding": Decoding(mode="free", max_tokens=6)})
-    samples = interleaved_load(
-        AiohttpChat(), {Role.CANDIDATE: endpoint, Role.PRODUCTION: endpoint}, free, CASES, 3, 8,
-        LIMITS, 1, "run-1", print,
-    )  # fmt: skip
-    taken = [sample for role in samples.values() for sample in role]
+    loads = interleaved_load(
+        closed_loop(AiohttpChat(), LIMITS, "run-1"),
+        SideBySide({Role.CANDIDATE: endpoint, Role.PRODUCTION: endpoint}),
+        list(Role),
+        asking.golden_questions(free, CASES),
+        BlockPlan(looks=(3,), per_block=8, seed=1),
+        print,
+    )
+    taken = [sample for role in loads.samples.values() for sample in role]
     assert len(taken) == 48
     assert {sample.status for sample in taken} == {AnswerStatus.OK}
     timed = [sample for sample in taken if sample.ttft_ms is not None]

@@ -2,16 +2,28 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from assay.adapters.chat_aiohttp import AiohttpChat
 from assay.adapters.chat_wire import Failure
 from assay.adapters.in_memory_chat import InMemoryChat
+from assay.adapters.in_memory_probe import InMemoryProbes
+from assay.adapters.in_memory_server import IDENTITY
+from assay.asking import golden_questions
 from assay.errors import ConfigError, InfrastructureError
-from assay.interleaving import interleaved_load
-from assay.ports import AskLimits, Question
+from assay.interleaving import (
+    BlockPlan,
+    Loads,
+    Seat,
+    SideBySide,
+    Stage,
+    closed_loop,
+    interleaved_load,
+)
+from assay.looks import looks
+from assay.ports import AskLimits, EngineProbe, Question, RunningServer
 from assay.records import AnswerStatus, Endpoint, GoldenCase, LatencySample, Role
 from assay.task import Decoding, Message, Task
 from tests.openai_server import OpenAIServer, Say
@@ -61,11 +73,29 @@ def load(
     seed: int = 1, roles: Sequence[Role] = tuple(Role), per_block: int = 5, count: int = 20
 ) -> dict[Role, tuple[LatencySample, ...]]:
     BLOCKS.clear()
+    chat = Recorder(answer=lambda body: "joy", delay_ms=0.2)
+    plan = BlockPlan(looks=(12,), per_block=per_block, seed=seed)
+    return dict(timed(chat, plan, roles=roles, count=count).samples)
+
+
+def timed(
+    chat: InMemoryChat,
+    plan: BlockPlan,
+    *,
+    stage: Stage | None = None,
+    roles: Sequence[Role] = tuple(Role),
+    count: int = 20,
+    enough: Callable[[Loads], bool] = lambda loads: True,
+) -> Loads:
     return interleaved_load(
-        Recorder(answer=lambda body: "joy", delay_ms=0.2), {r: ENDPOINTS[r] for r in roles}, TASK,
-        cases(count), blocks=12, per_block=per_block, limits=LIMITS, seed=seed, run_id="run-1",
-        progress=lambda line: None,
-    )  # fmt: skip
+        closed_loop(chat, LIMITS, "run-1"),
+        stage or SideBySide({role: ENDPOINTS[role] for role in roles}),
+        roles,
+        golden_questions(TASK, cases(count)),
+        plan,
+        lambda line: None,
+        enough,
+    )
 
 
 def test_both_models_are_asked_the_same_cases_in_each_block() -> None:
@@ -111,18 +141,17 @@ def test_a_model_that_answers_nothing_ends_the_load() -> None:
         return "joy" if body["model"] == "candidate" else Failure(kind="timeout")
 
     with pytest.raises(InfrastructureError, match=r"production at .*none of 5 .*timeout"):
-        interleaved_load(
-            InMemoryChat(answer=answer), ENDPOINTS, TASK, cases(5), 3, 5, LIMITS, 1, "r", print
-        )
+        timed(InMemoryChat(answer=answer), BlockPlan(looks=(3,), per_block=5, seed=1), count=5)
 
 
 @pytest.mark.parametrize(("blocks", "per_block", "count"), [(0, 5, 5), (5, 0, 5), (5, 5, 0)])
 def test_an_empty_load_is_refused(blocks: int, per_block: int, count: int) -> None:
     with pytest.raises(ConfigError, match="at least one of each"):
-        interleaved_load(
-            InMemoryChat(answer=lambda body: "joy"), ENDPOINTS, TASK, cases(count), blocks,
-            per_block, LIMITS, 1, "r", print,
-        )  # fmt: skip
+        timed(
+            InMemoryChat(answer=lambda body: "joy"),
+            BlockPlan(looks=(blocks,), per_block=per_block, seed=1),
+            count=count,
+        )
 
 
 def test_a_slower_model_is_measured_slower_over_a_real_server() -> None:
@@ -130,9 +159,13 @@ def test_a_slower_model_is_measured_slower_over_a_real_server() -> None:
     slow = OpenAIServer(script=lambda body: Say(words="joy", first_token_s=0.05))
     with quick, slow:
         samples = interleaved_load(
-            AiohttpChat(), {Role.CANDIDATE: slow.endpoint, Role.PRODUCTION: quick.endpoint}, TASK,
-            cases(12), 4, 8, LIMITS, 7, "run-1", lambda line: None,
-        )  # fmt: skip
+            closed_loop(AiohttpChat(), LIMITS, "run-1"),
+            SideBySide({Role.CANDIDATE: slow.endpoint, Role.PRODUCTION: quick.endpoint}),
+            list(Role),
+            golden_questions(TASK, cases(12)),
+            BlockPlan(looks=(4,), per_block=8, seed=7),
+            lambda line: None,
+        ).samples
     medians = {
         role: sorted(s.ttft_ms for s in taken if s.ttft_ms is not None)[len(taken) // 2]
         for role, taken in samples.items()
@@ -144,3 +177,100 @@ def test_a_slower_model_is_measured_slower_over_a_real_server() -> None:
     assert all(s.status is AnswerStatus.OK for s in everything)
     assert all(0 <= s.started_s < time.monotonic() for s in everything)
     assert len({s.request_id for s in everything}) == len(everything)
+
+
+class OneAtATime:
+    """A stage on which one engine stands at a time, and which remembers who was started."""
+
+    alternating = True
+
+    def __init__(self, probes: InMemoryProbes | None = None) -> None:
+        self.starts: list[Role] = []
+        self.probes = probes
+
+    def take(self, role: Role) -> Seat:
+        fresh = not self.starts or self.starts[-1] is not role
+        if fresh:
+            assert not (self.probes and self.probes.open_now), "an engine that is watched was ended"
+            self.starts.append(role)
+        return Seat(endpoint=ENDPOINTS[role], fresh=fresh, probe=self._probe(role))
+
+    def _probe(self, role: Role) -> Callable[[], EngineProbe] | None:
+        if self.probes is None:
+            return None
+        server = RunningServer(
+            endpoint=ENDPOINTS[role], identity=IDENTITY, started_in_s=0.0, log_tail=str,
+            is_alive=lambda: True,
+        )  # fmt: skip
+        return lambda: self.probes.open(server)  # type: ignore[union-attr]
+
+
+QUICK = InMemoryChat(answer=lambda body: "joy")
+
+
+def test_where_one_engine_fits_they_take_turns_with_as_few_starts_as_can_be() -> None:
+    first = set()
+    for seed in range(4):
+        stage = OneAtATime()
+        loads = timed(QUICK, BlockPlan(looks=(4,), per_block=3, seed=seed), stage=stage)
+        assert len(stage.starts) == 3
+        assert stage.starts[0] is stage.starts[2] is not stage.starts[1]
+        first.add(stage.starts[0])
+        for taken in loads.samples.values():
+            assert [sample.block for sample in taken] == sorted(sample.block for sample in taken)
+            assert {sample.block for sample in taken} == set(range(4))
+        asked = [sorted((s.block, s.case_id) for s in taken) for taken in loads.samples.values()]
+        assert asked[0] == asked[1]
+    assert first == set(Role)
+
+
+def test_every_start_is_warmed_up_and_watched_as_a_session_of_its_own() -> None:
+    probes = InMemoryProbes()
+    stage = OneAtATime(probes)
+    loads = timed(QUICK, BlockPlan(looks=(4,), per_block=5, seed=1), stage=stage)
+    twice, once = stage.starts[0], stage.starts[1]
+    assert {sample.session for sample in loads.engine[twice]} == {0, 1}
+    assert {sample.session for sample in loads.engine[once]} == {0}
+    assert probes.open_now == []
+
+
+def test_a_load_goes_on_until_it_decides_and_ends_at_its_bound() -> None:
+    seen: list[int] = []
+
+    def after(blocks: int) -> Callable[[Loads], bool]:
+        def enough(loads: Loads) -> bool:
+            seen.append(len({sample.block for sample in loads.samples[Role.CANDIDATE]}))
+            return seen[-1] >= blocks
+
+        return enough
+
+    plan = BlockPlan(looks=looks(2, 10), per_block=2, seed=1)
+    assert plan.looks == (2, 4, 8, 10)
+    assert len(timed(QUICK, plan, enough=after(4)).samples[Role.PRODUCTION]) == 8
+    assert seen == [2, 4]
+    seen.clear()
+    assert len(timed(QUICK, plan, enough=after(99)).samples[Role.PRODUCTION]) == 20
+    assert seen == [2, 4, 8]
+
+
+def test_a_load_that_goes_on_asks_what_a_longer_one_would_have_asked() -> None:
+    plan = BlockPlan(looks=(4, 8), per_block=3, seed=5)
+    short = timed(QUICK, plan).samples[Role.CANDIDATE]
+    long = timed(QUICK, plan, enough=lambda loads: False).samples[Role.CANDIDATE]
+    cases_of = [[(s.block, s.case_id) for s in taken if s.block < 4] for taken in (short, long)]
+    assert sorted(cases_of[0]) == sorted(cases_of[1])
+
+
+def test_the_noise_floor_asks_production_each_block_twice() -> None:
+    plan = BlockPlan(looks=(3,), per_block=5, seed=1, again=True)
+    for stage in (None, OneAtATime()):
+        loads = timed(QUICK, plan, stage=stage)
+        asked = [
+            sorted((s.block, s.case_id) for s in taken)
+            for taken in (*loads.samples.values(), loads.again)
+        ]
+        assert asked[0] == asked[1] == asked[2]
+        ids = [s.request_id for taken in (*loads.samples.values(), loads.again) for s in taken]
+        assert len(set(ids)) == 45
+    alone = timed(QUICK, plan, roles=[Role.CANDIDATE])
+    assert alone.again == ()
