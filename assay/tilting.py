@@ -26,6 +26,9 @@ _NORMAL_FROM = 25
 _FEW_KINDS, _NORMAL_FROM_OF_FEW = 8, 2_500
 """Each of so few kinds weighs much, so it is drawn exactly for longer."""
 
+_SCATTERED_BELOW = 5
+"""Expected cases of a kind up to which its cases are dealt out over the replicates."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampling:
@@ -156,12 +159,28 @@ def resampled_counts(expected: Floats, size: int, rng: np.random.Generator) -> F
     shares alone; so this resamples cases, save that their number varies too, by a share of 1/√n.
     """
     normal = expected >= (_NORMAL_FROM if len(expected) > _FEW_KINDS else _NORMAL_FROM_OF_FEW)
-    counts = np.empty((size, len(expected)))
-    counts[:, ~normal] = rng.poisson(expected[~normal], size=(size, int((~normal).sum())))
+    rare = expected < _SCATTERED_BELOW
+    some = ~(normal | rare)
+    counts = np.empty((size, len(expected)), order="F")
+    counts[:, some] = rng.poisson(expected[some], size=(size, int(some.sum())))
+    counts[:, rare] = _scattered(expected[rare], size, rng)
     many = expected[normal]
     z = rng.standard_normal((size, len(many)))
     # Cornish and Fisher's second term gives the normal the skewness of the count.
     counts[:, normal] = many + np.sqrt(many) * z + (z * z - 1) / 6
+    return counts
+
+
+def _scattered(expected: Floats, size: int, rng: np.random.Generator) -> Floats:
+    """Independent Poisson counts of rare kinds, at a cost that follows what is expected of them.
+
+    The sum over all replicates is Poisson, and each of its cases falls into any replicate alike.
+    """
+    counts = np.empty((size, len(expected)), order="F")
+    cases = rng.poisson(size * expected)
+    places = np.split(rng.integers(size, size=int(cases.sum())), np.cumsum(cases))
+    for kind in range(len(expected)):
+        counts[:, kind] = np.bincount(places[kind], minlength=size)
     return counts
 
 

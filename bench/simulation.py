@@ -139,3 +139,35 @@ def draw(p: Floats, n: int, repetitions: int, rng: np.random.Generator) -> NDArr
     """Golden sets of n cases as counts, shape (repetitions, *p.shape)."""
     flat = np.maximum(p.ravel(), 0)
     return rng.multinomial(n, flat / flat.sum(), size=repetitions).reshape(repetitions, *p.shape)
+
+
+def draw_clusters(
+    eight: Floats, n: int, *, repeats: int, kept: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """One golden set of n cases that both models were asked several times.
+
+    Args:
+        eight: one class's cell probabilities [y = k, a = k, b = k].
+        n: cases.
+        repeats: answers of each model to a case.
+        kept: chance that a pair of answers is the one that lies in the case; else it is drawn anew
+            for cases of the same truth. At 1 all answers to a case agree, at 0 they say nothing of
+            one another; the models' true F1 is the same throughout.
+        rng: of the draws.
+
+    Returns:
+        Cases by [y = k, production's answers k, candidate's answers k], (2, R + 1, R + 1).
+    """
+    law = np.cumsum(eight.reshape(2, 4), axis=1)
+    truth = (rng.random(n) < law[1, 3]).astype(int)
+    within = law / law[:, 3:]
+
+    def pairs(size: int) -> NDArray[np.int64]:
+        chance = rng.random((size, n))
+        found = (chance[..., None] > within[truth][None]).sum(axis=-1)
+        return np.minimum(found, 3)
+
+    answers = np.where(rng.random((repeats, n)) < kept, pairs(1), pairs(repeats))
+    own = np.zeros((2, repeats + 1, repeats + 1), dtype=np.int64)
+    np.add.at(own, (truth, (answers >= 2).sum(axis=0), (answers % 2).sum(axis=0)), 1)
+    return own
