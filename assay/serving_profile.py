@@ -19,6 +19,36 @@ _SETTINGS = {"image", "python", "arguments", "environment", "gpus", "limits"}
 _BY_DIGEST = re.compile(r"^(?:\S+@)?sha256:[0-9a-f]{64}$")
 
 
+_REFUSED = frozenset(
+    {
+        "--trust-remote-code",
+        "--trust_remote_code",
+        "--enable-prompt-embeds",
+        "--trust-request-chat-template",
+        "--enable-lora",
+        "--allowed-local-media-path",
+        "--host",
+        "--port",
+        "--uds",
+        "--model",
+        "--api-key",
+        "--chat-template",
+        "--quantization",
+        "--served-model-name",
+    }
+)
+
+
+def refuse_dangerous(argument: str) -> None:
+    """Refuses an engine argument that Assay sets itself, or that lets an artifact do harm.
+
+    Raises:
+        ValueError: it is one of these.
+    """
+    if argument.split("=")[0] in _REFUSED:
+        raise ValueError(f"{argument!r} is not allowed here: Assay sets or forbids it")
+
+
 class ContainerLimits(Document):
     """What a throwaway container may use."""
 
@@ -66,25 +96,8 @@ class Profile(Document):
     @field_validator("arguments")
     @classmethod
     def _no_dangerous_arguments(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        refused = {
-            "--trust-remote-code",
-            "--trust_remote_code",
-            "--enable-prompt-embeds",
-            "--trust-request-chat-template",
-            "--enable-lora",
-            "--allowed-local-media-path",
-            "--host",
-            "--port",
-            "--uds",
-            "--model",
-            "--api-key",
-            "--chat-template",
-            "--quantization",
-            "--served-model-name",
-        }
         for argument in arguments:
-            if argument.split("=")[0] in refused:
-                raise ValueError(f"{argument!r} is not allowed here: Assay sets or forbids it")
+            refuse_dangerous(argument)
         return arguments
 
 

@@ -53,13 +53,19 @@ def _only_infrastructure(task: Task[..., Any], run: TaskRun, state: State[Any]) 
 
 
 class PrefectSteps:
-    """Steps as Prefect tasks, with a progress artifact that counts them."""
+    """Steps as Prefect tasks, with a progress artifact that counts them.
 
-    def __init__(self) -> None:
+    Args:
+        expected: about how many steps there will be.
+        key: of the progress artifact.
+    """
+
+    def __init__(self, expected: int = STEPS_IN_A_FULL_GATE, key: str = "gate-progress") -> None:
         self.timings_s: dict[str, float] = {}
+        self._expected = expected
         self._done = 0
         artifact = create_progress_artifact(
-            progress=0.0, key="gate-progress", description="Steps of the gate that are done."
+            progress=0.0, key=key, description="Steps that are done."
         )
         self._progress = cast(UUID, artifact)  # a coroutine only when called from async code
 
@@ -81,7 +87,7 @@ class PrefectSteps:
             elapsed = time.monotonic() - started
             self.timings_s[name] = self.timings_s.get(name, 0.0) + elapsed
             self._done += 1
-            share = min(99.0, 100.0 * self._done / STEPS_IN_A_FULL_GATE)
+            share = min(99.0, 100.0 * self._done / self._expected)
             update_progress_artifact(artifact_id=self._progress, progress=share)
 
 
@@ -142,7 +148,7 @@ def gate_release(
         production_serving=None if production_serving is None else Path(production_serving),
     )
     settings = from_environment()
-    log = _logger()
+    log = flow_logger()
     try:
         result = conduct(
             request,
@@ -185,7 +191,8 @@ _PAST = {
 }
 
 
-def _logger() -> "logging.Logger | logging.LoggerAdapter[Any]":
+def flow_logger() -> "logging.Logger | logging.LoggerAdapter[Any]":
+    """Returns the run's logger, or a plain one where there is no run."""
     try:
         return get_run_logger()
     except MissingContextError:  # called as `gate_release.fn`, without a server

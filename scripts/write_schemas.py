@@ -19,6 +19,8 @@ from assay.policy import Policy
 from assay.predictions import LatencyRow, PredictionRow
 from assay.serving_profile import Serving
 from assay.task import Task
+from assay.tuning.document import TuningReport
+from assay.tuning.space import TuningPlan
 from assay.verdict_document import ContextDocument, VerdictDocument
 from evaluators.base import Evaluator
 from evaluators.explanation import option_descriptions
@@ -35,6 +37,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "run": ContextDocument,
     "serving": Serving,
     "task": Task,
+    "tune": TuningPlan,
+    "tuning": TuningReport,
     "verdict": VerdictDocument,
 }
 

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli import audit, gate, golden, judging, loadtest, policy, store
+from assay.cli import audit, gate, golden, judging, loadtest, policy, store, tune
 from assay.cli.output import ExitCode, complain, print_line, terminable, tolerate_encodings
 from assay.errors import ArtifactError, AssayError, ConfigError, InfrastructureError
 
@@ -35,6 +35,7 @@ app.command("gate")(gate.gate)
 app.command("judge")(judging.judge_command)
 app.command("verify")(judging.verify)
 app.command("loadtest")(loadtest.loadtest)
+app.command("tune")(tune.tune)
 app.command("selftest")(judging.selftest)
 app.command("reap")(gate.reap)
 app.command("doctor")(gate.doctor)
