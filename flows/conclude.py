@@ -12,13 +12,13 @@ from pathlib import Path
 
 from assay import evidence
 from assay.errors import InfrastructureError
-from assay.policy import Policy
-from assay.ports import GateRecord, Registry
-from assay.records import PromotionOutcome, RegisteredVersion, RunContext, SettingsMove, Verdict
-from assay.verdict import may_move_alias, verdict_bytes
+from assay.ports import GateRecord
+from assay.records import PromotionOutcome, RunContext, SettingsMove, Verdict
+from assay.verdict import verdict_bytes
 from evaluators.judgement import Judgement, RawAnswers
 from flows.gathering import Baseline, Ports
 from flows.measure import Measured
+from flows.promotion import Promotion
 from flows.request import Documents, GateRequest
 from flows.steps import Steps
 
@@ -66,15 +66,16 @@ class Conclusion:
         recorded_as, promotion = None, None
         if self.baseline is not None:
             recorded_as = self._recorded(self.baseline)
-            promotion = promote(
-                self.judgement.verdict,
+            promotion = Promotion(
+                verdict=self.judgement.verdict,
+                folder=self.folder,
                 policy=self.documents.policy,
-                registry=self.ports.registry,
-                steps=self.steps,
+                golden=self.baseline.golden.digest,
+                change=self.request.change,
                 production=self.baseline.production,
                 recorded_as=recorded_as,
                 settings=self.settings,
-            )
+            ).run(self.ports.registry, self.ports.notary, self.steps)
         return GateResult(
             verdict=self.judgement.verdict,
             evidence_dir=self.folder,
@@ -105,6 +106,9 @@ class Conclusion:
 
         write_report(self.folder / "report.html", self.judgement.verdict, self.judgement.tables)
         evidence.seal(self.folder)
+        self.ports.notary.sign(
+            self.folder, self.judgement.verdict, self.documents.policy, self.request.change
+        )
 
     def _answers(self) -> dict[str, RawAnswers]:
         if self.measured is None:
@@ -144,45 +148,6 @@ class Conclusion:
             else None,
             ledger_key=self.ledger_key,
         )
-
-
-def promote(
-    verdict: Verdict,
-    *,
-    policy: Policy,
-    registry: Registry,
-    steps: Steps,
-    production: RegisteredVersion | None,
-    recorded_as: str,
-    settings: SettingsMove | None = None,
-) -> PromotionOutcome | None:
-    """Moves `production` to the verdict's candidate if the verdict and the policy allow it.
-
-    Returns:
-        What became of the alias; None where the verdict is not one that may move it.
-    """
-    candidate, engine = verdict.context.candidate, verdict.context.engine
-    if not may_move_alias(verdict) or candidate is None or engine is None:
-        return None
-    allowed = policy.backends_that_may_promote
-    if engine.backend not in allowed:
-        return PromotionOutcome(
-            moved=False,
-            reason=f"the policy lets {', '.join(allowed)} move production, and this verdict was "
-            f"computed on {engine.backend}; run the gate there to promote",
-            production=production,
-            previous=None,
-        )
-    return steps.run(
-        "move production",
-        lambda: registry.promote(
-            candidate,
-            expected=verdict.context.production,
-            gate_run=recorded_as,
-            settings=settings,
-        ),
-        retries=1,
-    )
 
 
 def tool_versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from assay.artifact import check_model_name, check_version
 from assay.errors import ConfigError
-from assay.policy import Policy, load_policy
+from assay.policy import ChangeClass, Policy, load_policy
 from assay.serving_profile import Profile, Serving, load_serving
 from assay.task import Task, load_task
 from evaluators import registry
@@ -42,6 +42,7 @@ class GateRequest:
     production_url: str | None = None
     golden: str | None = None
     report_dir: Path | None = None
+    change: ChangeClass = "standard"
     production_serving: Path | None = None
 
 

@@ -6,7 +6,8 @@ evidence, report, aliases) is the real code.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +19,12 @@ from assay.adapters.in_memory_registry import InMemoryRegistry
 from assay.adapters.in_memory_server import InMemoryServer
 from assay.adapters.in_memory_store import InMemoryStore
 from assay.records import GoldenCase
+from assay.verdict_trust import VerdictTrust
+from assay.warrant import Gatekeeper
 from flows.conclude import GateResult
 from flows.conduct import conduct
 from flows.gathering import Ports
+from flows.notary import Notary
 from flows.request import GateRequest
 from flows.settings import Settings
 from flows.steps import PlainSteps
@@ -123,8 +127,9 @@ class Rig:
     keys: Keys
     store: InMemoryStore
     answers: dict[str, Answer]
+    registry: InMemoryRegistry
+    people: Mapping[str, Path]
     server: InMemoryServer = field(default_factory=InMemoryServer)
-    registry: InMemoryRegistry = field(default_factory=InMemoryRegistry)
     cases: tuple[GoldenCase, ...] = field(default_factory=golden_cases)
     asked: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -132,6 +137,7 @@ class Rig:
     before_answer: Callable[[int], None] = lambda count: None
     interrupt_at: tuple[str, bool] | None = None
     policy: str = POLICY
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
         """Runs one gate of a version."""
@@ -149,6 +155,7 @@ class Rig:
             ports=self.ports(),
             steps=InterruptibleSteps(self.said.append, self.interrupt_at),
             progress=self.said.append,
+            now=self.now,
         )
 
     @property
@@ -172,6 +179,7 @@ class Rig:
             golden=InMemoryGoldenSource(cases={None: self.cases}),
             validator=self.validator,
             registry=self.registry,
+            notary=replace(Notary.of(self.settings), now=self.now),
         )
 
     def publish(self, version: str, *, seed: int) -> Path:
@@ -191,15 +199,42 @@ class Rig:
         return self.answers[body["model"]](case)
 
 
+PEOPLE = {"Ada": "[approve, override]", "Bob": "[approve, override]", "Eve": "[approve]"}
+"""Who may approve and override, by the roles that the trust file gives them."""
+
+
+def make_trust(folder: Path, home: Path) -> dict[str, Path]:
+    """Makes the gate's key and those of people, lists all in `trust.yaml`; returns the people's."""
+    make_keys(folder / "keys", "gate").private.rename(home / "gate.key")
+    people = {name: make_keys(folder / "keys", name.lower()).private for name in PEOPLE}
+    listed = "".join(
+        f"  - {{name: {name}, roles: {roles}, public_key: keys/{name.lower()}.pub}}\n"
+        for name, roles in PEOPLE.items()
+    )
+    (folder / "trust.yaml").write_text(
+        "schema_version: 1\n"
+        "keys:\n  - {name: release, public_key: keys/release.pub}\n"
+        "gates:\n  - {name: gate, public_key: keys/gate.pub}\n"
+        f"approvers:\n{listed}"
+    )
+    return people
+
+
 def make_rig(folder: Path) -> Rig:
     """Returns a rig with 1.0.0, 1.1.0 (better) and 1.2.0 (blind to fear) in its store."""
     keys = make_keys(folder / "keys")
+    (folder / "home").mkdir()
+    people = make_trust(folder, folder / "home")
+    trust = VerdictTrust.load(folder / "trust.yaml")
     rig = Rig(
         folder=folder,
         keys=keys,
         store=InMemoryStore(keys.trusted),
         answers={"1.0.0": mostly_right, "1.1.0": always_right, "1.2.0": blind_to_fear},
+        registry=InMemoryRegistry(),
+        people=people,
     )
+    rig.registry.gatekeeper = Gatekeeper(trust=trust, now=lambda: rig.now())
     for seed, version in enumerate(rig.answers):
         rig.publish(version, seed=seed)
     return rig

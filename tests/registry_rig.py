@@ -1,27 +1,42 @@
 """What tests of the registry share: real MLflow (file and server), and finished gates to record."""
 
+import hashlib
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from assay import digests, evidence
 from assay.adapters.in_memory_registry import InMemoryRegistry
 from assay.adapters.registry_mlflow import MlflowRegistry
+from assay.adapters.signer_dsse import sign_statement
+from assay.attestation_statement import predicate_of, statement
 from assay.golden_set import GoldenSet
+from assay.policy import Policy
 from assay.ports import GateRecord
 from assay.records import (
     AnswerStatus,
     ArtifactRef,
+    EngineIdentity,
     Finding,
     FindingStatus,
     GoldenCase,
@@ -32,7 +47,10 @@ from assay.records import (
     Verdict,
     VerdictKind,
 )
+from assay.trust import TrustedKey, TrustedKeys
 from assay.verdict import verdict_bytes
+from assay.verdict_trust import VerdictTrust
+from assay.warrant import Gatekeeper, Warrant
 
 ROOT = Path(__file__).parents[1]
 MODEL = "emotion-demo"
@@ -66,6 +84,30 @@ def golden() -> GoldenSet:
     return GoldenSet(cases=cases, digest=digests.of_bytes(b"golden"), revision="golden-1")
 
 
+POLICY = Policy(
+    schema_version=1, evaluators={"emotion_f1": {}}, backends_that_may_promote=("docker",)
+)
+ENGINE = EngineIdentity(
+    backend="docker",
+    profile="cpu",
+    engine="vllm",
+    version="0.32.0",
+    image="sha256:" + "0" * 64,
+    arguments=(),
+    hardware="test",
+)
+
+
+def _gate_key() -> tuple[bytes, Gatekeeper]:
+    """Returns a gate's key that is the same in every process of a test, and who trusts it."""
+    key = derive_private_key(7, SECP256R1())
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    trusted = TrustedKey(name="gate", pem=pem, key_id=hashlib.sha256(pem).hexdigest())
+    return private, Gatekeeper(trust=VerdictTrust(gates=TrustedKeys((trusted,))))
+
+
+GATE_KEY, GATEKEEPER = _gate_key()
 METRICS = {"emotion_f1/joy": 0.75, "emotion_f1/macro": 0.5, "latency/ttft_p99_ms": 12.25}
 
 
@@ -90,6 +132,7 @@ def gate(
         who="ada",
         candidate=candidate,
         production=against,
+        engine=ENGINE,
         problems=problems if kind is VerdictKind.INVALID else (),
     )
     finding = Finding(
@@ -104,7 +147,7 @@ def gate(
         summary=f"{model} {version}: {kind.value}.",
         findings=(finding,),
         next_steps=("Read the report.",),
-        inputs={},
+        inputs={"policy": POLICY.digest, "golden": used.digest},
         metrics={"candidate": metrics} | ({"production": metrics} if against else {}),
         seed=7,
         only=(),
@@ -122,6 +165,7 @@ def gate(
         evidence.write_answers(home / role.value, predictions=rows, probe_answers=(), latency=())
     (home / "verdict.json").write_bytes(verdict_bytes(verdict))
     evidence.seal(home)
+    sign(home, verdict)
     return GateRecord(
         model=model,
         version=version,
@@ -133,6 +177,44 @@ def gate(
         source=f"trusted-store://{model}/{version}@{candidate.digest}" if candidate else None,
         ledger_key=ledger_key(version, against, used, model),
     )
+
+
+def sign(home: Path, verdict: Verdict, **changes: object) -> None:
+    """Signs sealed evidence with the gate's key, as a gate does; `changes` are of the predicate."""
+    stated = predicate_of(
+        home,
+        verdict,
+        policy=POLICY,
+        change="standard",
+        code={"assay": digests.of_bytes(b"code")},
+        signed_at=datetime.now(UTC),
+        audit_log=None,
+    ).model_copy(update=changes)
+    with tempfile.TemporaryDirectory() as folder:
+        key = Path(folder) / "gate.key"
+        key.write_bytes(GATE_KEY)
+        envelope = sign_statement(statement(stated).canonical(), key)
+    (home / evidence.ATTESTATION).write_bytes(envelope)
+
+
+def warrant(folder: Path, wanted: ArtifactRef, *, policy: Policy | None = None) -> Warrant:
+    """Returns the warrant of the latest gate below `folder` that was about an artifact."""
+    found = [
+        home
+        for home in folder.glob("*")
+        if (home / "verdict.json").exists() and _candidate(home) == wanted.digest
+    ]
+    found.sort(key=lambda home: home.stat().st_mtime_ns)
+    return Warrant(
+        evidence=found[-1] if found else folder / "nowhere",
+        policy=policy or POLICY,
+        golden=golden().digest,
+    )
+
+
+def _candidate(home: Path) -> str | None:
+    candidate = json.loads((home / "verdict.json").read_bytes())["context"]["candidate"]
+    return candidate and candidate["digest"]
 
 
 def ledger_key(
@@ -167,7 +249,7 @@ class Stage:
 
 def in_memory(folder: Path) -> Stage:
     """Returns a stage whose registry is the fake."""
-    registry = InMemoryRegistry()
+    registry = InMemoryRegistry(GATEKEEPER)
 
     def rewrite(run: str, data: bytes | None) -> None:
         files = registry.runs[run].files
@@ -195,8 +277,8 @@ def on_mlflow(uri: str, data: Path, locks: Path, break_it: Callable[[], None]) -
         return b"".join(path.read_bytes() for path in sorted(data.rglob("*")) if path.is_file())
 
     return Stage(
-        MlflowRegistry(uri, locks),
-        lambda: MlflowRegistry(uri, locks),
+        MlflowRegistry(uri, locks, GATEKEEPER),
+        lambda: MlflowRegistry(uri, locks, GATEKEEPER),
         rewrite,
         stored,
         break_it,

@@ -10,7 +10,7 @@ from assay.adapters.registry_aliases import CANDIDATE, PREVIOUS, PRODUCTION
 from assay.adapters.registry_moves import PROMOTED_BY, ROLLED_BACK, latest_move
 from assay.errors import InfrastructureError
 from assay.records import PromotionOutcome, RegisteredVersion
-from tests.registry_rig import MODEL, gate, ref
+from tests.registry_rig import GATEKEEPER, MODEL, gate, ref, warrant
 
 
 class Killed(BaseException):
@@ -53,7 +53,9 @@ class Contested(InMemoryRegistry):
 def with_production(registry: InMemoryRegistry, folder: Path) -> str:
     """Puts 1.0.0 into production, records a gate of 1.1.0, returns that gate's run."""
     first = registry.record(gate(folder, "1.0.0", run_id="first"))
-    registry.promote(ref("1.0.0"), expected=None, gate_run=first)
+    registry.promote(
+        ref("1.0.0"), expected=None, gate_run=first, warrant=warrant(folder, ref("1.0.0"))
+    )
     return registry.record(gate(folder, "1.1.0", against=ref("1.0.0"), run_id="second"))
 
 
@@ -81,11 +83,16 @@ def killed_after(registry: Mortal, writes: int, action: Callable[[], object]) ->
 def test_a_promotion_killed_at_any_write_is_finished_by_the_same_call(
     tmp_path: Path, writes: int
 ) -> None:
-    registry = Mortal()
+    registry = Mortal(GATEKEEPER)
     run = with_production(registry, tmp_path)
 
     def promote() -> PromotionOutcome:
-        return registry.promote(ref("1.1.0"), expected=ref("1.0.0"), gate_run=run)
+        return registry.promote(
+            ref("1.1.0"),
+            expected=ref("1.0.0"),
+            gate_run=run,
+            warrant=warrant(tmp_path, ref("1.1.0")),
+        )
 
     assert killed_after(registry, writes, promote) == (writes < WRITES)
     held = registry.production(MODEL)
@@ -99,12 +106,17 @@ def test_a_promotion_killed_at_any_write_is_finished_by_the_same_call(
 def test_a_promotion_killed_at_any_write_is_repaired_by_whoever_comes_next(
     tmp_path: Path, writes: int
 ) -> None:
-    registry = Mortal()
+    registry = Mortal(GATEKEEPER)
     run = with_production(registry, tmp_path)
     killed_after(
         registry,
         writes,
-        lambda: registry.promote(ref("1.1.0"), expected=ref("1.0.0"), gate_run=run),
+        lambda: registry.promote(
+            ref("1.1.0"),
+            expected=ref("1.0.0"),
+            gate_run=run,
+            warrant=warrant(tmp_path, ref("1.1.0")),
+        ),
     )
     said = registry.repair(MODEL)
     move = latest_move(registry, MODEL)
@@ -127,9 +139,11 @@ def test_a_promotion_killed_at_any_write_is_repaired_by_whoever_comes_next(
 def test_a_move_back_killed_at_any_write_leaves_who_and_why_or_nothing(
     tmp_path: Path, writes: int
 ) -> None:
-    registry = Mortal()
+    registry = Mortal(GATEKEEPER)
     run = with_production(registry, tmp_path)
-    registry.promote(ref("1.1.0"), expected=ref("1.0.0"), gate_run=run)
+    registry.promote(
+        ref("1.1.0"), expected=ref("1.0.0"), gate_run=run, warrant=warrant(tmp_path, ref("1.1.0"))
+    )
     way = registry.way_back(MODEL, None)
     killed_after(
         registry, writes, lambda: registry.move_back(way, reason="slow", who="ada", run="b")
@@ -141,10 +155,17 @@ def test_a_move_back_killed_at_any_write_leaves_who_and_why_or_nothing(
 
 
 def test_a_move_that_somebody_overtook_by_hand_is_left_as_it_is(tmp_path: Path) -> None:
-    registry = Mortal()
+    registry = Mortal(GATEKEEPER)
     run = with_production(registry, tmp_path)
     killed_after(
-        registry, 1, lambda: registry.promote(ref("1.1.0"), expected=ref("1.0.0"), gate_run=run)
+        registry,
+        1,
+        lambda: registry.promote(
+            ref("1.1.0"),
+            expected=ref("1.0.0"),
+            gate_run=run,
+            warrant=warrant(tmp_path, ref("1.1.0")),
+        ),
     )
     registry.record(gate(tmp_path, "1.2.0", against=ref("1.0.0"), run_id="third"))
     other = registry.registered(ref("1.2.0"))
@@ -157,8 +178,13 @@ def test_a_move_that_somebody_overtook_by_hand_is_left_as_it_is(tmp_path: Path) 
 
 
 def test_an_alias_that_does_not_read_back_is_an_error_and_no_promotion(tmp_path: Path) -> None:
-    registry = Contested()
+    registry = Contested(GATEKEEPER)
     run = with_production(registry, tmp_path)
     registry.rival = "1"
     with pytest.raises(InfrastructureError, match=r"reads back as 1\.0\.0"):
-        registry.promote(ref("1.1.0"), expected=ref("1.0.0"), gate_run=run)
+        registry.promote(
+            ref("1.1.0"),
+            expected=ref("1.0.0"),
+            gate_run=run,
+            warrant=warrant(tmp_path, ref("1.1.0")),
+        )

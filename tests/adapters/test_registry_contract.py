@@ -37,7 +37,12 @@ def model() -> str:
 def first_release(stage: Stage, folder: Path, model: str, version: str = "1.0.0") -> str:
     """Records and promotes a first production version; returns its run."""
     run = stage.registry.record(gate(folder, version, model=model, run_id="first"))
-    stage.registry.promote(ref(version, model), expected=None, gate_run=run)
+    stage.registry.promote(
+        ref(version, model),
+        expected=None,
+        gate_run=run,
+        warrant=rig.warrant(folder, ref(version, model)),
+    )
     return run
 
 
@@ -132,7 +137,12 @@ def test_recording_the_same_gate_again_is_recording_it_once(
 
 def test_a_first_release_becomes_production(stage: Stage, model: str, tmp_path: Path) -> None:
     run = stage.registry.record(gate(tmp_path, "1.0.0", model=model))
-    outcome = stage.registry.promote(ref("1.0.0", model), expected=None, gate_run=run)
+    outcome = stage.registry.promote(
+        ref("1.0.0", model),
+        expected=None,
+        gate_run=run,
+        warrant=rig.warrant(tmp_path, ref("1.0.0", model)),
+    )
     assert outcome.moved
     assert outcome.previous is None
     held = stage.again().production(model)
@@ -147,7 +157,12 @@ def test_a_promotion_moves_production_and_remembers_the_version_before(
     first_release(stage, tmp_path, model)
     production = ref("1.0.0", model)
     run = stage.registry.record(gate(tmp_path, against=production, model=model))
-    outcome = stage.registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    outcome = stage.registry.promote(
+        ref("1.1.0", model),
+        expected=production,
+        gate_run=run,
+        warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
+    )
     assert outcome.moved
     assert outcome.previous is not None
     assert outcome.previous.version == "1.0.0"
@@ -163,7 +178,12 @@ def test_a_promotion_is_refused_when_production_is_not_what_was_judged_against(
     first_release(stage, tmp_path, model)
     run = stage.registry.record(gate(tmp_path, model=model))
     for expected in (None, ref("0.9.0", model)):
-        outcome = stage.registry.promote(ref("1.1.0", model), expected=expected, gate_run=run)
+        outcome = stage.registry.promote(
+            ref("1.1.0", model),
+            expected=expected,
+            gate_run=run,
+            warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
+        )
         assert not outcome.moved
         assert "production is now 1.0.0" in outcome.reason
     held = stage.registry.production(model)
@@ -176,7 +196,10 @@ def test_a_promotion_is_refused_when_production_vanished(
 ) -> None:
     run = stage.registry.record(gate(tmp_path, model=model))
     outcome = stage.registry.promote(
-        ref("1.1.0", model), expected=ref("1.0.0", model), gate_run=run
+        ref("1.1.0", model),
+        expected=ref("1.0.0", model),
+        gate_run=run,
+        warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
     )
     assert not outcome.moved
     assert "production is now nothing" in outcome.reason
@@ -189,8 +212,12 @@ def test_a_promotion_repeated_after_a_lost_answer_has_moved_and_keeps_the_way_ba
     first_release(stage, tmp_path, model)
     production, candidate = ref("1.0.0", model), ref("1.1.0", model)
     run = stage.registry.record(gate(tmp_path, against=production, model=model))
-    once = stage.registry.promote(candidate, expected=production, gate_run=run)
-    twice = stage.again().promote(candidate, expected=production, gate_run=run)
+    once = stage.registry.promote(
+        candidate, expected=production, gate_run=run, warrant=rig.warrant(tmp_path, candidate)
+    )
+    twice = stage.again().promote(
+        candidate, expected=production, gate_run=run, warrant=rig.warrant(tmp_path, candidate)
+    )
     assert twice.moved
     assert twice == once
 
@@ -201,8 +228,15 @@ def test_promoting_what_is_in_production_moves_nothing_and_keeps_the_way_back(
     first_release(stage, tmp_path, model)
     production, candidate = ref("1.0.0", model), ref("1.1.0", model)
     run = stage.registry.record(gate(tmp_path, against=production, model=model))
-    stage.registry.promote(candidate, expected=production, gate_run=run)
-    outcome = stage.registry.promote(candidate, expected=candidate, gate_run="another-run")
+    stage.registry.promote(
+        candidate, expected=production, gate_run=run, warrant=rig.warrant(tmp_path, candidate)
+    )
+    outcome = stage.registry.promote(
+        candidate,
+        expected=candidate,
+        gate_run="another-run",
+        warrant=rig.warrant(tmp_path, candidate),
+    )
     assert not outcome.moved
     assert outcome.previous is not None
     assert outcome.previous.version == "1.0.0"
@@ -213,7 +247,12 @@ def test_what_no_gate_recorded_cannot_be_promoted(stage: Stage, model: str, tmp_
     same_version_other_bytes = replace(ref("1.0.0", model), digest=digests.of_bytes(b"other"))
     for unknown in (ref("2.0.0", model), same_version_other_bytes):
         with pytest.raises(ConfigError, match="not a registered version"):
-            stage.registry.promote(unknown, expected=ref("1.0.0", model), gate_run="run")
+            stage.registry.promote(
+                unknown,
+                expected=ref("1.0.0", model),
+                gate_run="run",
+                warrant=rig.warrant(tmp_path, unknown),
+            )
 
 
 def test_a_refused_artifact_is_recorded_but_never_registered(
@@ -222,7 +261,12 @@ def test_a_refused_artifact_is_recorded_but_never_registered(
     record = gate(tmp_path, model=model, kind=VerdictKind.BLOCK, verified=False)
     assert stage.registry.record(record)
     with pytest.raises(ConfigError, match="not a registered version"):
-        stage.registry.promote(ref("1.1.0", model), expected=None, gate_run="run")
+        stage.registry.promote(
+            ref("1.1.0", model),
+            expected=None,
+            gate_run="run",
+            warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
+        )
 
 
 def test_moving_back_returns_to_the_version_before_and_says_who_and_why(
@@ -236,7 +280,12 @@ def test_moving_back_returns_to_the_version_before_and_says_who_and_why(
         registry.way_back(model, None)
     production = ref("1.0.0", model)
     run = registry.record(gate(tmp_path, against=production, model=model))
-    registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    registry.promote(
+        ref("1.1.0", model),
+        expected=production,
+        gate_run=run,
+        warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
+    )
     with pytest.raises(ConfigError, match=r"'0\.1\.0' is not a registered version"):
         registry.way_back(model, "0.1.0")
     way = registry.way_back(model, None)
@@ -251,7 +300,12 @@ def test_moving_back_returns_to_the_version_before_and_says_who_and_why(
     held = stage.again().production(model)
     assert held is not None
     assert held.version == "1.0.0"
-    refused = registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    refused = registry.promote(
+        ref("1.1.0", model),
+        expected=production,
+        gate_run=run,
+        warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
+    )
     assert not refused.moved
     assert "ada: slow" in refused.reason
     with pytest.raises(ConfigError, match="was itself moved back from"):
@@ -273,12 +327,22 @@ def test_production_that_moved_after_the_way_back_was_found_is_not_moved_back(
     first_release(stage, tmp_path, model)
     production = ref("1.0.0", model)
     run = stage.registry.record(gate(tmp_path, against=production, model=model))
-    stage.registry.promote(ref("1.1.0", model), expected=production, gate_run=run)
+    stage.registry.promote(
+        ref("1.1.0", model),
+        expected=production,
+        gate_run=run,
+        warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
+    )
     way = stage.registry.way_back(model, None)
     between = ref("1.1.0", model)
     newer = gate(tmp_path, "1.2.0", against=between, model=model, run_id="run-2")
     other = stage.registry.record(newer)
-    stage.registry.promote(ref("1.2.0", model), expected=between, gate_run=other)
+    stage.registry.promote(
+        ref("1.2.0", model),
+        expected=between,
+        gate_run=other,
+        warrant=rig.warrant(tmp_path, ref("1.2.0", model)),
+    )
     outcome = stage.registry.move_back(way, reason="slow", who="ada", run="back-1")
     assert not outcome.moved
     assert "production is now 1.2.0" in outcome.reason

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from assay import digests, evidence
-from assay.adapters import registry_claim, registry_mlflow
+from assay.adapters import registry_claim, registry_mlflow, registry_runs
 from assay.adapters.registry_mlflow import MlflowRegistry
 from assay.errors import ConfigError, InfrastructureError
 from assay.records import VerdictKind
@@ -148,7 +148,7 @@ def test_many_metrics_and_any_name_of_a_label_are_stored(
 def test_uses_are_counted_beyond_a_page(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry_mlflow, "_RUNS_PER_PAGE", 2)
+    monkeypatch.setattr(registry_runs, "_RUNS_PER_PAGE", 2)
     for number in range(5):
         stage.registry.record(gate(tmp_path, run_id=f"run-{number}"))
     assert stage.registry.uses(MODEL, rig.golden().digest) == 5
@@ -236,14 +236,21 @@ def test_a_server_that_dies_before_the_record_is_noticed_and_nothing_moves(
     with rig.mlflow_server(data) as server:
         stage = rig.on_mlflow(server.uri, data, tmp_path / "locks", server.kill)
         run = stage.registry.record(gate(tmp_path, "1.0.0", run_id="first"))
-        stage.registry.promote(ref("1.0.0"), expected=None, gate_run=run)
+        stage.registry.promote(
+            ref("1.0.0"), expected=None, gate_run=run, warrant=rig.warrant(tmp_path, ref("1.0.0"))
+        )
         second = stage.registry.record(gate(tmp_path, against=ref("1.0.0"), run_id="second"))
         stage.break_it()
         started = time.monotonic()
         with pytest.raises(InfrastructureError, match="check that the tracking server runs"):
             stage.registry.record(gate(tmp_path, against=ref("1.0.0"), run_id="third"))
         with pytest.raises(InfrastructureError, match="check that the tracking server runs"):
-            stage.registry.promote(ref("1.1.0"), expected=ref("1.0.0"), gate_run=second)
+            stage.registry.promote(
+                ref("1.1.0"),
+                expected=ref("1.0.0"),
+                gate_run=second,
+                warrant=rig.warrant(tmp_path, ref("1.1.0")),
+            )
         assert time.monotonic() - started < 15
     held = MlflowRegistry(f"sqlite:///{data / 'mlflow.db'}", tmp_path / "locks").production(MODEL)
     assert held is not None
@@ -255,9 +262,14 @@ def test_recording_on_a_server_says_nothing_on_standard_output(
     mlflow_server: rig.Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = "silent"
-    registry = MlflowRegistry(mlflow_server.uri, tmp_path / "locks")
+    registry = MlflowRegistry(mlflow_server.uri, tmp_path / "locks", rig.GATEKEEPER)
     run = registry.record(gate(tmp_path, model=model))
-    registry.promote(ref("1.1.0", model), expected=None, gate_run=run)
+    registry.promote(
+        ref("1.1.0", model),
+        expected=None,
+        gate_run=run,
+        warrant=rig.warrant(tmp_path, ref("1.1.0", model)),
+    )
     assert registry.recorded_verdict(rig.ledger_key("1.1.0", None, rig.golden(), model))
     assert capfd.readouterr().out == ""
 

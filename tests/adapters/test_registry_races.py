@@ -19,15 +19,17 @@ PROMOTE = """
 import sys, time
 from pathlib import Path
 from assay.adapters.registry_mlflow import MlflowRegistry
-from tests.registry_rig import ref
+from tests.registry_rig import GATEKEEPER, ref, warrant
 
 uri, locks, model, version, run, start = sys.argv[1:]
-registry = MlflowRegistry(uri, Path(locks))
+registry = MlflowRegistry(uri, Path(locks), GATEKEEPER)
 registry.production(model)  # everything is imported and connected before the start
 Path(start, version).touch()
 while not Path(start, "go").exists():
     time.sleep(0.001)
-outcome = registry.promote(ref(version, model), expected=ref("1.0.0", model), gate_run=run)
+mine, before = ref(version, model), ref("1.0.0", model)
+held = warrant(Path(start).parent, mine)
+outcome = registry.promote(mine, expected=before, gate_run=run, warrant=held)
 print("moved" if outcome.moved else outcome.reason)
 """
 ROOT = Path(__file__).parents[2]
@@ -37,7 +39,12 @@ VERSIONS = ("1.1.0", "1.2.0", "1.3.0")
 def race(stage: Stage, model: str, folder: Path, *, own_locks: bool) -> dict[str, str]:
     """Lets a process a version promote it, all at once; returns what each printed."""
     first = stage.registry.record(gate(folder, "1.0.0", model=model, run_id="first"))
-    stage.registry.promote(ref("1.0.0", model), expected=None, gate_run=first)
+    stage.registry.promote(
+        ref("1.0.0", model),
+        expected=None,
+        gate_run=first,
+        warrant=rig.warrant(folder, ref("1.0.0", model)),
+    )
     start = folder / "start"
     start.mkdir()
     processes = {}
@@ -191,5 +198,10 @@ def test_a_gate_that_was_silent_for_too_long_loses_its_turn_and_may_not_promote(
                 silent.still_held(model)
             stage.registry._turns = silent  # type: ignore[union-attr]
             with pytest.raises(InfrastructureError, match="--resume"):
-                stage.registry.promote(ref("1.0.0", model), expected=None, gate_run=run)
+                stage.registry.promote(
+                    ref("1.0.0", model),
+                    expected=None,
+                    gate_run=run,
+                    warrant=rig.warrant(tmp_path, ref("1.0.0", model)),
+                )
     assert stage.registry.production(model) is None

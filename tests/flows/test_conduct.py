@@ -8,7 +8,7 @@ import pytest
 
 from assay.adapters.chat_wire import Failure
 from assay.errors import ArtifactError, ConfigError, InfrastructureError
-from assay.records import ArtifactRef, FindingStatus, RegisteredVersion, VerdictKind
+from assay.records import FindingStatus, RegisteredVersion, VerdictKind
 from assay.verdict import verdict_bytes
 from flows.conclude import GateResult
 from flows.rejudge import evidence_files, judge_files, verify_evidence
@@ -264,20 +264,12 @@ def test_a_baseline_that_is_not_what_is_deployed_makes_the_run_invalid(released:
 def test_production_that_moved_meanwhile_is_not_overwritten(released: Rig) -> None:
     def move(count: int) -> None:
         if count == 50:
-            held = released.registry.production(MODEL)
-            assert held is not None
-            other = ArtifactRef(model=MODEL, version="1.2.0", digest=digest_of("1.2.0"))
-            released.registry.promote(
-                other,
-                expected=ArtifactRef(model=MODEL, version="1.0.0", digest=held.digest),
-                gate_run="other",
+            other = next(
+                one.record
+                for one in released.registry._versions[MODEL]
+                if one.record.version == "1.2.0"
             )
-
-    def digest_of(version: str) -> str:
-        record = next(
-            one for one in released.registry._versions[MODEL] if one.record.version == version
-        )
-        return record.record.digest
+            released.registry.point(MODEL, "production", other.number)
 
     released.gate("1.2.0")  # registers it
     released.before_answer, count_from = move, len(released.asked)
