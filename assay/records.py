@@ -209,6 +209,8 @@ class PulledArtifact:
     """A verified private copy of an artifact: `folder` holds the model's files and nothing else.
 
     `chat_template` is our own copy of the template, outside the folder that is served, or None.
+    `sequence` is the place of the version among the model's publications, as its publisher signed
+    it.
     """
 
     ref: ArtifactRef
@@ -216,6 +218,7 @@ class PulledArtifact:
     metadata: Mapping[str, Any]
     size_bytes: int
     chat_template: Path | None = None
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

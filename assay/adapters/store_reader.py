@@ -103,6 +103,7 @@ class StoreReader:
             metadata=checked.metadata,
             size_bytes=manifest.size_bytes,
             chat_template=template if checked.chat_template is not None else None,
+            sequence=release.manifest.predicate.sequence,
         )
 
     def _listing(self, model: str, version: str) -> Listing:
