@@ -31,6 +31,8 @@ def number(value: Any, unit: str = "F1") -> str:
         return f"{value:.2f}×"
     if unit in _SHARE_UNITS:
         return f"{100 * value:.2f} %"
+    if unit == "money":  # a request costs far less than a thousandth of anything
+        return _minus(f"{value:,.4g}")
     decimals = _DECIMALS.get(unit, 3)
     if unit == "ms" and abs(value) < 100:
         decimals = 1

@@ -1,8 +1,10 @@
-"""What an answer costs, in tokens and, where the policy names prices, in money.
+"""What an answer costs: in tokens, in money by the token, or in money by the hour of a machine.
 
 Decides whether the candidate is shown to cost no more than production times a ratio, over the same
-questions. Tokens are the engine's own count; a question whose tokens were not counted leaves the
-cost unmeasured.
+questions, and to keep within the policy's budgets. Tokens are the engine's own count; a question
+whose tokens were not counted leaves the cost unmeasured. Where the policy names the price of an
+hour, the timed load says what a request and a million tokens cost at the rate it reached
+(`cost_load`).
 """
 
 import math
@@ -14,9 +16,12 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from assay.cells import Floats
-from assay.errors import TooFewCasesError
+from assay.engine_price import Throughput, throughput
+from assay.errors import ConfigError, TooFewCasesError
 from assay.records import Finding, FindingStatus, Prediction, Role
+from assay.task import Task
 from evaluators.base import Evaluation, Evaluator, Inputs
+from evaluators.cost_load import Budget, load_findings, load_metrics, load_rows, no_load
 from evaluators.f1_cells import answered_cases
 from evaluators.limits import held_against
 
@@ -32,16 +37,49 @@ class Cost(Evaluator):
         prompt_price: price of a million prompt tokens; counts as 1 each where both prices are 0.
         completion_price: price of a million completion tokens.
         max_cost: hard limit of the mean cost of a thousand questions; 0 asks nothing.
+        price_per_hour: price of an hour of the machine (its GPUs, or the host) that one engine has
+            to itself; 0 where nobody pays by the hour. Needs the load of `latency`.
+        max_per_request: budget of a request, at the rate of that load; 0 asks nothing.
+        max_per_million_tokens: budget of a million tokens, prompt and answer; 0 asks nothing.
+        max_hourly_ratio: how many times production's price of a request the candidate's may be;
+            0 asks nothing.
+        expected_requests_per_s: the traffic to plan for; says how many machines it takes and what
+            share of them is idle. 0 plans nothing.
     """
 
     unit: ClassVar[str] = "cost per 1000 questions"
     direction: ClassVar[Literal["higher_is_better", "lower_is_better"]] = "lower_is_better"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     max_ratio: Annotated[float, Field(gt=1.0)] = 1.10
     prompt_price: Annotated[float, Field(ge=0.0)] = 0.0
     completion_price: Annotated[float, Field(ge=0.0)] = 0.0
     max_cost: Annotated[float, Field(ge=0.0)] = 0.0
+    price_per_hour: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    max_per_request: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    max_per_million_tokens: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    max_hourly_ratio: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    expected_requests_per_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+
+    def check(self, task: Task) -> None:
+        """Refuses budgets by the hour without the price of one.
+
+        Raises:
+            ConfigError: names the option.
+        """
+        if self.price_per_hour:
+            return
+        for name in (
+            "max_per_request",
+            "max_per_million_tokens",
+            "max_hourly_ratio",
+            "expected_requests_per_s",
+        ):
+            if getattr(self, name):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name):g} and price_per_hour is not set; expected "
+                    "the price of an hour of the machine; set it, or remove the option"
+                )
 
     def evaluate(self, inputs: Inputs) -> Evaluation:
         """Judges the cost of the same questions to both models.
@@ -61,12 +99,37 @@ class Cost(Evaluator):
             )
         if self.max_cost:
             findings.append(self._limit(costs[Role.CANDIDATE], inputs.rules.alpha))
+        metrics = {role: {"per_1000": float(values.mean())} for role, values in costs.items()}
+        tables = {}
+        if self._by_the_hour:
+            loads, rules = self._loads(inputs), inputs.rules
+            findings += load_findings(loads, self._budget, rules)
+            timed = {role: load_metrics(one, self._budget, rules) for role, one in loads.items()}
+            metrics = {role: values | timed[role] for role, values in metrics.items()}
+            tables = {"by_the_hour": load_rows(timed)}
         if not findings:
             raise TooFewCasesError("there is no production to compare with, and no max_cost is set")
-        return Evaluation(
-            findings=tuple(findings),
-            metrics={role: {"per_1000": float(values.mean())} for role, values in costs.items()},
+        return Evaluation(findings=tuple(findings), metrics=metrics, tables=tables)
+
+    @property
+    def _by_the_hour(self) -> bool:
+        return self.price_per_hour > 0
+
+    @property
+    def _budget(self) -> Budget:
+        return Budget(
+            price_per_hour=self.price_per_hour,
+            per_request=self.max_per_request,
+            per_million_tokens=self.max_per_million_tokens,
+            max_ratio=self.max_hourly_ratio,
+            expected_requests_per_s=self.expected_requests_per_s,
         )
+
+    def _loads(self, inputs: Inputs) -> dict[Role, Throughput]:
+        missing = [role for role, one in inputs.answers().items() if not one.latency]
+        if missing:
+            raise no_load(missing)
+        return {role: throughput(one.latency) for role, one in inputs.answers().items()}
 
     def _costs(self, role: Role, answers: list[Prediction]) -> Floats:
         """Cost of each question, in thousandths of the unit, so that the mean is that of 1,000."""
