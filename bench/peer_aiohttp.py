@@ -4,7 +4,7 @@
 
 It keeps no record, follows no policy and reports no failure: what a load generator costs above it
 is the price of what it checks and keeps. With `reads` true it does what every client must, which
-is to encode each request, find the first event with words in it, and read the token count; with
+is to find the first event with words in it and to read the token count; with
 `reads` false it only counts bytes, and is the bound that aiohttp itself sets. Reads a
 `bench.peers.Run` and that switch, and writes `times.json` beside it.
 """
@@ -55,11 +55,10 @@ class _Loop:
         self._url = f"{run['url']}/v1/chat/completions"
         self._model = run["model"]
         lines = Path(run["prompts"]).read_text().splitlines()
-        self._prompts = cycle([json.loads(line)["prompt"] for line in lines])
-        self._same = self._body()
+        self._bodies = cycle([self._body(json.loads(line)["prompt"]) for line in lines])
 
-    def _body(self) -> bytes:
-        message = {"role": "user", "content": next(self._prompts)}
+    def _body(self, prompt: str) -> bytes:
+        message = {"role": "user", "content": prompt}
         options = {"stream": True, "stream_options": {"include_usage": True}}
         return json.dumps({"model": self._model, "messages": [message], **options}).encode()
 
@@ -67,7 +66,7 @@ class _Loop:
         """Takes the first bytes for the first token."""
         began = time.monotonic()
         first = None
-        async with self._session.post(self._url, data=self._same) as response:
+        async with self._session.post(self._url, data=next(self._bodies)) as response:
             async for _ in response.content.iter_any():
                 first = first or time.monotonic()
         if first is not None:
@@ -77,7 +76,7 @@ class _Loop:
         """Finds the first token and the count of tokens."""
         began = time.monotonic()
         first, rest = None, b""
-        async with self._session.post(self._url, data=self._body()) as response:
+        async with self._session.post(self._url, data=next(self._bodies)) as response:
             async for part in response.content.iter_any():
                 now = time.monotonic()
                 *lines, rest = (rest + part).split(b"\n")

@@ -2,8 +2,8 @@
 
     python -m bench.peer_assay run.json
 
-Everything a load test does to a request is done here too: it is built, sent, checked and kept.
-Reads a `bench.peers.Run`, and writes `times.json` beside it.
+Everything that a load test does is done here: requests are timed, checked, counted into the report,
+and kept. Reads a `bench.peers.Run`, and writes `times.json` beside it.
 """
 
 import json
@@ -12,48 +12,58 @@ from pathlib import Path
 from typing import Any
 
 from assay.adapters.load_aiohttp import AiohttpLoad
-from assay.load import arrivals
+from assay.load.profile import LoadProfile
 from assay.load.samples import TimedRequest
-from assay.ports import LoadPlan, Question
+from assay.load_testing import LoadTest, run_load_test
+from assay.ports import Question
 from assay.records import Endpoint
 from assay.task import Decoding
 
 
-def _plan(run: dict[str, Any]) -> LoadPlan:
-    decoding = Decoding(mode="free")
-    prompts = Path(run["prompts"]).read_text().splitlines()
-    questions = [
+def _profile(run: dict[str, Any]) -> LoadProfile:
+    rate, requests = run["rate_per_s"], run["requests"]
+    fields: dict[str, Any] = {"name": "bench", "warm_up_s": 0.0}
+    if rate is None:
+        closed = {"kind": "closed", "concurrency": run["concurrency"]}
+        fields |= {"arrivals": closed, "requests": requests, "duration_s": 600.0}
+    else:
+        even = {"kind": "constant", "rate_per_s": rate}
+        fields |= {"arrivals": even, "duration_s": requests / rate}
+    return LoadProfile.model_validate(fields)
+
+
+def _questions(run: dict[str, Any]) -> list[Question]:
+    decoding = Decoding(mode="free", max_tokens=run["max_tokens"] or 16)
+    return [
         Question(
             case_id=f"c{number}",
-            messages=[{"role": "user", "content": json.loads(prompt)["prompt"]}],
+            messages=[{"role": "user", "content": json.loads(line)["prompt"]}],
             choices=None,
             decoding=decoding,
         )
-        for number, prompt in enumerate(prompts)
+        for number, line in enumerate(Path(run["prompts"]).read_text().splitlines())
     ]
-    rate = run["rate_per_s"]
-    return LoadPlan(
-        questions=questions,
-        starts_s=None if rate is None else arrivals.constant(rate, run["requests"] / rate),
-        most_in_flight=run["concurrency"] or 1024,
-        request_timeout_s=30.0,
-        requests=run["requests"] if rate is None else None,
-    )
 
 
 def main() -> None:
-    """Runs one load."""
+    """Runs one load test, from profile to report."""
     path = Path(sys.argv[1])
     run = json.loads(path.read_text())
     done: list[TimedRequest] = []
-    endpoint = Endpoint(base_url=run["url"], model=run["model"])
-    report = AiohttpLoad().run(endpoint, _plan(run), done.append, run_id="bench")
-    failed = [request.error_kind for request in done if not request.ok]
-    if failed or report.stopped:
-        raise SystemExit(f"{len(failed)} of {len(done)} failed: {failed[:3]} {report.stopped}")
+    test = LoadTest(
+        generator=AiohttpLoad(),
+        endpoint=Endpoint(base_url=run["url"], model=run["model"]),
+        questions=_questions(run),
+        run_id="bench",
+        sink=done.append,
+    )
+    report = run_load_test(_profile(run), test)
+    if report.summary.failed or report.summary.generator.stopped:
+        raise SystemExit(f"failed: {report.summary.errors} {report.summary.generator.stopped}")
     times = {
         "ttft_ms": [request.ttft_ms for request in done],
         "lag_ms": [request.lag_ms for request in done],
+        "summary": report.as_json()["summary"],
     }
     path.with_name("times.json").write_text(json.dumps(times))
 
