@@ -20,12 +20,16 @@ from assay.records import Endpoint
 
 @dataclass(frozen=True, kw_only=True)
 class Say:
-    """Answers with words, one token each, the first after `first_token_s`."""
+    """Answers with words, one token each, the first after `first_token_s`.
+
+    `counted` tells whether it states its token counts.
+    """
 
     words: str
     first_token_s: float = 0.0
     token_s: float = 0.0
     top_logprobs: dict[str, float] | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +38,13 @@ class Fail:
 
     `how`: `status` (an HTTP status that echoes the question, as real servers do), `garbage`,
     `not_http`, `huge`, `stall`, `drop` (closes at once), `half` (closes in the middle), `no_done`
-    (a stream that ends early but tidily) or `error_event` (an error in the stream).
+    (a stream that ends early but tidily), `error_event` (an error in the stream) or `bad_event` (an
+    event that is no JSON). `retry_after` is the header of a `status`.
     """
 
     how: str
     status: int = 500
+    retry_after: str | None = None
 
 
 Reply = Say | Fail
@@ -159,7 +165,7 @@ class OpenAIServer:
                 await asyncio.sleep(reply.token_s)
             await response.write(_event({"content": token if index == 0 else f" {token}"}))
         await response.write(_event({"content": ""}, finish="stop"))
-        if body.get("stream_options", {}).get("include_usage"):
+        if reply.counted and body.get("stream_options", {}).get("include_usage"):
             closing = {"choices": [], "usage": usage}
             await response.write(b"data: " + json.dumps(closing).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
@@ -171,7 +177,10 @@ async def _misbehave(request: web.Request, body: dict[str, Any], fail: Fail) -> 
     assert request.transport is not None
     if fail.how == "status":
         message = f"on {body['messages']}"
-        return web.json_response({"error": {"message": message}}, status=fail.status)
+        headers = {"Retry-After": fail.retry_after} if fail.retry_after else {}
+        return web.json_response(
+            {"error": {"message": message}}, status=fail.status, headers=headers
+        )
     if fail.how == "garbage":
         return web.Response(text="<html>busy</html>", content_type="text/html")
     if fail.how == "huge":
@@ -181,12 +190,14 @@ async def _misbehave(request: web.Request, body: dict[str, Any], fail: Fail) -> 
     if fail.how == "not_http":
         request.transport.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
         await asyncio.sleep(0.05)
-    if fail.how in ("half", "no_done", "error_event"):
+    if fail.how in ("half", "no_done", "error_event", "bad_event"):
         response = await _open_stream(request)
         await response.write(_event({"content": "jo"})[: None if body.get("stream") else 20])
         if fail.how == "error_event":
             await response.write(b'data: {"error": {"message": "engine died", "code": 500}}\n\n')
-        if fail.how in ("no_done", "error_event"):
+        if fail.how == "bad_event":
+            await response.write(b'data: {"choices": [{"delta": \n\n')
+        if fail.how in ("no_done", "error_event", "bad_event"):
             await response.write_eof()
             return response
         await asyncio.sleep(0.02)

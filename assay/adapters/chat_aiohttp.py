@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from assay.adapters.chat_driver import DrivenChat, Transport
 from assay.adapters.chat_wire import (
@@ -64,7 +65,7 @@ class AiohttpSession:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, max_answer_bytes: int) -> None:
         self._session = session
-        self._url = url
+        self._url = URL(url)
         self._max_bytes = max_answer_bytes
 
     async def complete(self, body: dict[str, Any], request_id: str) -> Reply | Failure:

@@ -13,14 +13,15 @@ _DATA = b"data:"
 _DONE = b"[DONE]"
 _CONTENT = b'"content":'
 _NOTHING = (b'""', b"null")
+_COUNTED = (b"}}", b"}}\r")
 
 
 class StreamedAnswer:
     """Times one streamed answer from the chunks of its body, in order.
 
-    After the first word only events that name their usage or an error are parsed, and others are
-    looked at for words: inside a JSON string a quote is escaped, so no key can be part of the
-    model's words.
+    After the first word an event that adds words is only counted, unless it ends as one with token
+    counts does; all others are parsed. Inside a JSON string a quote is escaped, so that no key can
+    be part of the model's words.
     """
 
     def __init__(self, max_bytes: int = MAX_ANSWER_BYTES) -> None:
@@ -41,13 +42,18 @@ class StreamedAnswer:
         if self._size > self._max_bytes:
             self.failure = Failure(kind="garbage")
             return
-        lines = (self._rest + data).split(b"\n")
+        lines = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
         self._rest = lines.pop()
         for line in lines:
-            if line.startswith(_DATA):
+            if not line.startswith(_DATA):
+                continue
+            if self._first_at_s is None or line.endswith(_COUNTED) or not _has_words(line):
                 self._take(line[len(_DATA) :].strip(), now_s)
                 if self.failure is not None:
                     return
+            else:
+                self._gaps_ms.append((now_s - self._last_at_s) * 1e3)
+                self._last_at_s = now_s
 
     def finish(self, started_s: float, ended_s: float) -> Timing | Failure:
         """Returns the answer; a stream that never said it was done is broken."""
@@ -74,18 +80,15 @@ class StreamedAnswer:
         if event == _DONE:
             self.done = True
             return
-        if self._first_at_s is not None:
-            if _has_words(event):
-                self._gaps_ms.append((now_s - self._last_at_s) * 1e3)
-                self._last_at_s = now_s
-            if not (b'"usage"' in event or b'"error"' in event):
-                return
         chunk = read_chunk(event)
         if chunk is None or chunk.error is not None:
             self.failure = Failure(kind="garbage" if chunk is None else "broken")
             return
-        if self._first_at_s is None and chunk.words:
+        if chunk.words and self._first_at_s is None:
             self._first_at_s = self._last_at_s = now_s
+        elif chunk.words:
+            self._gaps_ms.append((now_s - self._last_at_s) * 1e3)
+            self._last_at_s = now_s
         if chunk.usage is not None:
             self._prompt_tokens = chunk.usage.prompt_tokens
             self._completion_tokens = chunk.usage.completion_tokens

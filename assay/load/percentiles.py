@@ -8,7 +8,7 @@ as in `assay.latency_ratio`: the rank of the true percentile is binomial.
 
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +58,7 @@ class Times:
     def __init__(
         self, *, exact_times: int = EXACT_TIMES, relative_error: float = RELATIVE_ERROR
     ) -> None:
-        self._exact_times = exact_times
+        self._full_at = exact_times
         self._error = relative_error
         self._kept = array("d")
         self._sketch: LogCollapsingLowestDenseDDSketch | None = None
@@ -75,7 +75,17 @@ class Times:
             self.largest = value_ms
         if censored:
             self.censored += 1
-        if len(self._kept) >= (self._exact_times if self._sketch is None else _BUFFER):
+        if len(self._kept) >= self._full_at:
+            self._fold()
+
+    def extend(self, values_ms: Sequence[float]) -> None:
+        """Takes several times at once: those between the pieces of one answer."""
+        if not values_ms:
+            return
+        self._kept.extend(values_ms)
+        self._sum += sum(values_ms)
+        self.largest = max(self.largest, *values_ms)
+        if len(self._kept) >= self._full_at:
             self._fold()
 
     @property
@@ -132,6 +142,7 @@ class Times:
     def _fold(self) -> None:
         """Moves the kept times into the sketch, one call a bin: a time alone costs 2 µs."""
         if self._sketch is None:
+            self._full_at = _BUFFER
             self._sketch = LogCollapsingLowestDenseDDSketch(self._error, _BINS)
         values = np.frombuffer(self._kept, dtype=np.float64).copy()
         self._folded += len(values)

@@ -117,9 +117,12 @@ class Tally:
             self.warmed_up += 1
             return
         self.requests += 1
-        self._first_s = min(self._first_s, request.intended_s)
-        self._last_intended_s = max(self._last_intended_s, request.intended_s)
-        self._last_s = max(self._last_s, request.ended_s)
+        if request.intended_s < self._first_s:
+            self._first_s = request.intended_s
+        if request.intended_s > self._last_intended_s:
+            self._last_intended_s = request.intended_s
+        if request.ended_s > self._last_s:
+            self._last_s = request.ended_s
         self.held += request.held_s > 0
         self.lag.add(request.lag_ms)
         if request.ok:
@@ -129,13 +132,13 @@ class Tally:
 
     def _add_answer(self, request: TimedRequest) -> None:
         self.answered += 1
-        if request.ttft_ms is not None:
-            self.times["ttft"].add(request.ttft_ms)
+        ttft_ms, tpot_ms = request.ttft_ms, request.tpot_ms
+        if ttft_ms is not None:
+            self.times["ttft"].add(ttft_ms)
+        if tpot_ms is not None:
+            self.times["tpot"].add(tpot_ms)
         self.times["e2e"].add(request.e2e_ms)
-        for gap_ms in request.gaps_ms:
-            self.times["itl"].add(gap_ms)
-        if request.tpot_ms is not None:
-            self.times["tpot"].add(request.tpot_ms)
+        self.times["itl"].extend(request.gaps_ms)
         if request.prompt_tokens is None or request.completion_tokens is None:
             self.uncounted += 1
         else:

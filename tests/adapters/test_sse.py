@@ -4,6 +4,7 @@ import itertools
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,20 +36,41 @@ def test_the_first_word_is_timed_wherever_the_bytes_are_cut(
     words: list[str], places: list[int]
 ) -> None:
     answer = StreamedAnswer()
-    data = stream(words)
-    first_word_ends = data.index(token(words[0])) + len(token(words[0]))
-    position, arrived = 0, None
+    data, position, arrived = stream(words), 0, [-1] * len(words)
+    opening = data.index(token(words[0]))
+    ends = [opening + len(b"".join(map(token, words[: i + 1]))) for i in range(len(words))]
     for clock, part in enumerate(cut(data, places)):
         answer.feed(part, float(clock))
         position += len(part)
         # An event ends with its line; the blank line after it adds nothing.
-        if arrived is None and position >= first_word_ends - 1:
-            arrived = clock
-    assert arrived is not None
+        arrived = [
+            clock if at < 0 and position >= end - 1 else at
+            for at, end in zip(arrived, ends, strict=True)
+        ]
+    assert min(arrived) >= 0
     outcome = answer.finish(0.0, 100.0)
     assert outcome == Timing(
-        ttft_ms=arrived * 1e3, e2e_ms=100e3, prompt_tokens=5, completion_tokens=len(words)
+        ttft_ms=arrived[0] * 1e3,
+        e2e_ms=100e3,
+        prompt_tokens=5,
+        completion_tokens=len(words),
+        gaps_ms=tuple((b - a) * 1e3 for a, b in itertools.pairwise(arrived)),
     )
+
+
+@pytest.mark.parametrize("usage", ["", ', "usage": null', ', "usage": {"prompt_tokens": 5}'])
+def test_events_with_words_are_pieces_of_the_answer_whatever_else_they_hold(usage: str) -> None:
+    answer = StreamedAnswer()
+    answer.feed(token("a"), 1.0)
+    for clock in (2.0, 4.0):
+        event_text = f'data: {{"choices": [{{"delta": {{"content": "b"}}}}]{usage}}}\n\n'
+        answer.feed(event_text.encode(), clock)
+    answer.feed(event(choices=[{"delta": {"content": ""}, "finish_reason": "stop"}]), 5.0)
+    answer.feed(b"data: [DONE]\n\n", 6.0)
+    outcome = answer.finish(0.0, 6.0)
+    assert isinstance(outcome, Timing)
+    assert outcome.gaps_ms == (1000.0, 2000.0)
+    assert outcome.prompt_tokens == (5 if "{" in usage else None)
 
 
 def test_words_that_look_like_usage_are_only_words() -> None:
