@@ -58,6 +58,7 @@ class Section:
     groups: tuple[Group, ...]
     confusions: tuple[Matrix, ...]
     flips: Matrix | None
+    noise: Matrix | None
     plots: tuple[LatencyPlot, ...]
     percentiles: Grid | None
     ids: tuple[IdSets, ...]
@@ -147,7 +148,7 @@ def _section(
     # The golden set's section shows two of them; findings about slices say more than their table.
     elsewhere = {"power", "relabels", CURVES, *matrices, *ids, *(("slices",) if explored else ())}
     grids = [grid(name, key, value) for key, value in tables.items() if key not in elsewhere]
-    flips = matrices.pop("flips", None)
+    flips, noise = (matrices.pop(key, None) for key in ("flips", "noise_floor"))
     objectives = objectives_of(
         {
             finding.metric.removeprefix(f"{name}/"): finding.margin
@@ -163,6 +164,7 @@ def _section(
         groups=groups_of(findings),
         confusions=tuple(matrices.values()),
         flips=flips,
+        noise=noise,
         ids=tuple(ids.values()),
         plots=latency_plots(name, tables, objectives),
         percentiles=percentile_grid(name, verdict.metrics),
