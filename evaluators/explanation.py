@@ -35,6 +35,7 @@ def explain(policy: Policy, task: Task) -> list[str]:
         "what is not shown either way is inconclusive, and never promoted.",
         production[policy.first_release],
         f"Only cases of the stratum `{policy.stratum}` decide; the others are reported.",
+        *_times_asked(policy),
         f"A run in which more than {policy.max_unanswered_rate:.2%} of the questions got no answer "
         "is invalid.",
         f"Verdicts computed on {' or '.join(policy.backends_that_may_promote)} may move an alias.",
@@ -45,6 +46,21 @@ def explain(policy: Policy, task: Task) -> list[str]:
     ]
     for evaluator in build(policy, task):
         sentences += [f"{evaluator.name}: {text}" for text in _explained(evaluator)]
+    return sentences
+
+
+def _times_asked(policy: Policy) -> list[str]:
+    sentences = []
+    if policy.repeats > 1:
+        sentences.append(
+            f"Each golden case is asked {policy.repeats} times of each model; its answers are one "
+            "case, not several."
+        )
+    if policy.noise_floor:
+        sentences.append(
+            "How often production disagrees with itself when asked twice is shown beside how often "
+            "the candidate disagrees with it."
+        )
     return sentences
 
 

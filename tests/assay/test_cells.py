@@ -83,3 +83,64 @@ def test_flips_are_the_two_models_answers_against_each_other(cases):
 def test_an_unanswered_case_or_a_foreign_label_is_refused(candidate):
     with pytest.raises(EvaluatorError, match=r"c0|hapiness"):
         count_cells(LABELS, {"c0": "joy"}, {"c0": "joy"}, candidate)
+
+
+RUNS = st.integers(2, 4).flatmap(
+    lambda times: st.lists(
+        st.tuples(
+            st.sampled_from(LABELS),
+            st.lists(ANSWERS, min_size=times, max_size=times),
+            st.lists(ANSWERS, min_size=times, max_size=times),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+"""Cases of several answers each: true label, production's answers, the candidate's."""
+
+
+def repeated(cases) -> Cells:
+    ids = [f"c{i}" for i in range(len(cases))]
+    times = len(cases[0][1])
+    truth = dict(zip(ids, (case[0] for case in cases), strict=True))
+    production, candidate = (
+        [dict(zip(ids, (c[side][run] for c in cases), strict=True)) for run in range(times)]
+        for side in (1, 2)
+    )
+    return count_cells(LABELS, truth, production, candidate)
+
+
+@settings(deadline=None)
+@given(RUNS)
+def test_f1_of_several_answers_a_case_is_that_of_all_answers_and_a_case_stays_one(cases):
+    cells = repeated(cases)
+    flat = [
+        (truth, a, b) for truth, first, second in cases for a, b in zip(first, second, strict=True)
+    ]
+    alone = counted(flat)
+    for role in ("production", "candidate"):
+        assert cells.f1(role) == pytest.approx(alone.f1(role))
+        assert cells.accuracy(role) == pytest.approx(alone.accuracy(role))
+    assert cells.n == len(cases)
+    assert sum(cells.support().values()) == len(cases)
+    assert sum(cells.kinds().cases) == len(cases)
+    for label in cells.support():
+        assert cells.of_class(label).sum() == len(cases)
+
+
+@settings(deadline=None)
+@given(RUNS, st.randoms(use_true_random=False))
+def test_the_order_of_a_cases_answers_means_nothing(cases, random):
+    shuffled = [
+        (truth, random.sample(first, len(first)), random.sample(second, len(second)))
+        for truth, first, second in cases
+    ]
+    ours, theirs = repeated(cases).kinds(), repeated(shuffled).kinds()
+    for name in ("truth", "production", "candidate", "cases"):
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_models_that_were_asked_a_different_number_of_times_are_not_compared():
+    once, twice = [{"c0": "joy"}], [{"c0": "joy"}, {"c0": "fear"}]
+    with pytest.raises(EvaluatorError, match="production answered 1 times and the candidate 2"):
+        count_cells(LABELS, {"c0": "joy"}, once, twice)
