@@ -35,6 +35,7 @@ from assay.records import (
 )
 from assay.serving_profile import Profile
 from assay.task import Decoding
+from assay.warrant import Warrant
 
 Progress = Callable[[str], None]
 """Receives short sentences for people ("loading the weights, 12 s")."""
@@ -43,8 +44,18 @@ Progress = Callable[[str], None]
 class ArtifactStore(Protocol):
     """The trusted store: signed, immutable versions."""
 
-    def publish(self, folder: Path, *, model: str, version: str, private_key: Path) -> ArtifactRef:
+    def publish(
+        self,
+        folder: Path,
+        *,
+        model: str,
+        version: str,
+        private_key: Path,
+        certificate: Path | None = None,
+    ) -> ArtifactRef:
         """Signs and stores a model folder as an immutable version.
+
+        `certificate` vouches for a key that is not pinned itself (PEM, intermediates after it).
 
         Raises:
             ArtifactError: the folder is not publishable, or the version exists with other bytes.
@@ -421,11 +432,13 @@ class Aliases(Protocol):
         *,
         expected: ArtifactRef | None,
         gate_run: str,
+        warrant: Warrant,
         settings: SettingsMove | None = None,
     ) -> PromotionOutcome:
         """Moves `production` to `ref` and `previous-production` to what it was.
 
-        Refused (not moved) when `production` is no longer `expected`. Where `ref` is in production
+        Refused (not moved) when `production` is no longer `expected`, and without a warrant that
+        this registry's gatekeeper accepts (`assay.warrant`). Where `ref` is in production
         already, its engine settings move, unless they are no longer what was compared with.
 
         Raises:

@@ -46,6 +46,15 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from assay.documents import Document, read_text, read_yaml
 from assay.errors import ConfigError
+from assay.image_policy import ImagePolicy, ImageRules
+from assay.trust_authorities import (
+    Authority,
+    AuthorityEntry,
+    Identity,
+    IdentityEntry,
+    read_authority,
+    read_identity,
+)
 
 
 class TrustEntry(Document):
@@ -77,14 +86,27 @@ class TrustDocument(Document):
     """The whole of `trust.yaml`."""
 
     schema_version: Literal[1]
-    keys: tuple[TrustEntry, ...] = Field(min_length=1)
+    keys: tuple[TrustEntry, ...] = ()
+    authorities: tuple[AuthorityEntry, ...] = ()
+    identities: tuple[IdentityEntry, ...] = ()
     gates: tuple[TrustEntry, ...] = ()
     approvers: tuple[ApproverEntry, ...] = ()
+    images: ImageRules | None = None
+
+    @model_validator(mode="after")
+    def _somebody_may_sign(self) -> "TrustDocument":
+        if not (self.keys or self.authorities or self.identities):
+            raise ValueError("expected at least one of keys, authorities and identities")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedKey:
-    """One pinned public key. `key_id` is the hex SHA-256 of its PEM (SubjectPublicKeyInfo)."""
+    """One public key that counts. `key_id` is the hex SHA-256 of its PEM (SubjectPublicKeyInfo).
+
+    `authority` is who certified a key that is not pinned itself; with `identity`, a Sigstore
+    identity signed, and there is no lasting key.
+    """
 
     name: str
     pem: bytes
@@ -92,6 +114,8 @@ class TrustedKey:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     revoked: bool = False
+    authority: Authority | None = None
+    identity: Identity | None = None
 
     def why_not(self, signed_at: datetime) -> str | None:
         """Says why the key does not vouch for something signed at a time, or None if it does."""
@@ -106,9 +130,11 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class TrustedKeys:
-    """All pinned keys, in the order of the document."""
+    """All that may vouch for a model: pinned keys, in the order of the document, and others."""
 
     keys: tuple[TrustedKey, ...]
+    authorities: tuple[Authority, ...] = ()
+    identities: tuple[Identity, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> "TrustedKeys":
@@ -125,11 +151,25 @@ class TrustedKeys:
         ):
             if len(set(values)) < len(values):
                 raise ConfigError(f"{path}: two entries have the same {kind}; remove one of them")
-        return cls(keys)
+        return cls(
+            keys,
+            tuple(read_authority(path.parent, entry) for entry in document.authorities),
+            tuple(read_identity(path.parent, entry) for entry in document.identities),
+        )
 
     def by_id(self, key_id: str) -> TrustedKey | None:
         """Returns the key with an id, or None."""
         return next((key for key in self.keys if key.key_id == key_id), None)
+
+
+def read_image_policy(path: Path) -> ImagePolicy | None:
+    """Reads the section `images` of a trust file and the report it names; None without one.
+
+    Raises:
+        ConfigError: the file or the report is missing or wrong.
+    """
+    rules = read_yaml(path, TrustDocument).images
+    return None if rules is None else ImagePolicy.read(rules, path.parent)
 
 
 def entry_key(path: Path, entry: TrustEntry) -> TrustedKey:

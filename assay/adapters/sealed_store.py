@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from assay import artifact, digests
+from assay.adapters.signer_certificate import certified_key, read_chain
 from assay.adapters.signer_dsse import load_private_key, sign_statement
 from assay.adapters.signer_model_signing import sign_folder
 from assay.adapters.store_cache import BlobCache
@@ -57,7 +58,15 @@ class SealedStore(StoreReader):
         super().__init__(transport, trusted, rules=rules, cache=cache)
         self._clock = clock
 
-    def publish(self, folder: Path, *, model: str, version: str, private_key: Path) -> ArtifactRef:
+    def publish(
+        self,
+        folder: Path,
+        *,
+        model: str,
+        version: str,
+        private_key: Path,
+        certificate: Path | None = None,
+    ) -> ArtifactRef:
         """Signs and stores a model folder as an immutable version (see `ArtifactStore.publish`).
 
         `metadata.json` is completed with the model's name, version, quantisation and time. The
@@ -65,7 +74,7 @@ class SealedStore(StoreReader):
         """
         artifact.check_model_name(model)
         artifact.check_version(version)
-        self._check_signer(private_key)
+        self._check_signer(private_key, certificate)
         now = self._clock().astimezone(UTC).replace(microsecond=0)
         # The first version of all makes the store; after this, what cannot be listed is an error.
         self._transport.create(_MARKER, b'{"schema_version": 1}\n')
@@ -93,7 +102,7 @@ class SealedStore(StoreReader):
                 created_at=now,
             )
             (staged / MANIFEST).write_bytes(manifest.canonical())
-            sign_folder(staged, staged.parent / SIGNATURE, private_key)
+            sign_folder(staged, staged.parent / SIGNATURE, private_key, certificate)
             shutil.move(staged.parent / SIGNATURE, staged / SIGNATURE)
             self._upload(staged, ref, sign_statement(release.canonical(), private_key), now)
         return ref
@@ -103,9 +112,16 @@ class SealedStore(StoreReader):
         release = self._release(model, version, listing)
         return release, self._manifest(model, version, listing, release)
 
-    def _check_signer(self, private_key: Path) -> None:
+    def _check_signer(self, private_key: Path, certificate: Path | None) -> None:
         _, key_id = load_private_key(private_key)
         key = self._trusted.by_id(key_id)
+        if certificate is not None:
+            key = certified_key(read_chain(certificate), self._trusted.authorities)
+            if key is not None and key.key_id != key_id:
+                raise ConfigError(
+                    f"{certificate}: certifies another key than {private_key}; name the "
+                    "certificate of that key"
+                )
         reason = "it is not among the trusted keys" if key is None else key.why_not(self._clock())
         if reason:
             raise ConfigError(

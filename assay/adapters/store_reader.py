@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from assay import artifact
+from assay.adapters.signer_certificate import with_certified
 from assay.adapters.signer_model_signing import MAX_SIGNATURE
 from assay.adapters.store_cache import BlobCache
 from assay.adapters.store_copy import in_parallel, writing
@@ -157,8 +158,11 @@ class StoreReader:
                 f"{where}: {RELEASE!r} is missing: the version was never published to its end, or "
                 "its signed release manifest was removed; publish it again",
             )
-        envelope = self._seal(f"{model}/{version}", RELEASE, listing, MAX_SIGNATURE)
-        return read_release(envelope, self._trusted, model=model, version=version, where=where)
+        place, trusted = f"{model}/{version}", self._trusted
+        envelope = self._seal(place, RELEASE, listing, MAX_SIGNATURE)
+        if trusted.authorities:
+            trusted = with_certified(trusted, self._seal(place, SIGNATURE, listing, MAX_SIGNATURE))
+        return read_release(envelope, trusted, model=model, version=version, where=where)
 
     def _manifest(self, model: str, version: str, listing: Listing, release: Release) -> Manifest:
         data = self._seal(f"{model}/{version}", MANIFEST, listing, MAX_MANIFEST)

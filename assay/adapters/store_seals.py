@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from assay import digests
+from assay.adapters.signer_keyless import is_bundle, verify_keyless
 from assay.adapters.signer_model_signing import verify_folder
 from assay.artifact import (
     CHAT_TEMPLATE,
@@ -81,7 +82,10 @@ def read_release(
         ArtifactError: no pinned key signed it, the key was not valid then, or it releases another
             model or version.
     """
-    payload, key = verify_statement(envelope, trusted, f"{where}/{RELEASE}")
+    if trusted.identities and is_bundle(envelope):
+        payload, key = verify_keyless(envelope, trusted.identities, f"{where}/{RELEASE}")
+    else:
+        payload, key = verify_statement(envelope, trusted, f"{where}/{RELEASE}")
     try:
         manifest = ReleaseManifest.model_validate(parse_json(payload.decode("utf-8"), RELEASE))
     except ValidationError as error:

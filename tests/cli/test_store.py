@@ -97,7 +97,7 @@ def test_a_stranger_vouches_for_nothing(assay: Assay, store: Desk) -> None:
     [
         (None, "assay store keygen"),
         ("", "holds nothing"),
-        ("schema_version: 1\nkeys: []\n", "keys: "),
+        ("schema_version: 1\nkeys: []\n", "at least one of keys"),
         (
             "schema_version: 1\nkeys:\n  - {name: a, public_key: nowhere.pub}\n",
             "nowhere.pub: no such",
