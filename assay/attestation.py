@@ -41,6 +41,7 @@ class Attested:
 
     `approvals` are those that the gate has countersigned; `pending` are further ones in the folder
     that are signed by listed people and about this verdict; `refused` says why others do not count.
+    `now` is when it was looked at.
     """
 
     folder: Path
@@ -50,7 +51,13 @@ class Attested:
     approvals: tuple[Approval, ...]
     pending: tuple[Approval, ...]
     refused: tuple[str, ...]
-    expired: bool
+    now: datetime
+
+    @property
+    def expired(self) -> bool:
+        """Whether a promote is too old to move an alias; a block never is."""
+        expires = self.predicate.expires_at
+        return expires is not None and expires <= self.now
 
     @property
     def digest(self) -> str:
@@ -76,7 +83,6 @@ def verify(folder: Path, trust: VerdictTrust, now: datetime) -> Attested:
     verdict = verdict_from_json(parse_json(read_text(path), str(path)), str(path))
     _compare(folder, predicate, verdict)
     approvals, pending, refused = _countersigned(folder, predicate, trust)
-    expires = predicate.expires_at
     return Attested(
         folder=folder,
         predicate=predicate,
@@ -85,8 +91,18 @@ def verify(folder: Path, trust: VerdictTrust, now: datetime) -> Attested:
         approvals=approvals,
         pending=pending,
         refused=refused,
-        expired=expires is not None and expires <= now,
+        now=now,
     )
+
+
+def stated_by(folder: Path, trust: VerdictTrust) -> VerdictPredicate:
+    """Returns what a trusted gate signed, without looking at the files that it signed it for.
+
+    Raises:
+        ArtifactError: no trusted gate signed it.
+        ConfigError: nobody did.
+    """
+    return _signed(folder, trust)[0]
 
 
 def is_signed(folder: Path) -> bool:

@@ -144,14 +144,39 @@ def _why_not_unsigned(
 
 def _why_not_signed(warrant: Warrant, attested: Attested, now: datetime) -> Refusal | None:
     stated = attested.predicate
-    if stated.verdict is VerdictKind.INVALID:
-        return Refusal(reason="the verdict is invalid: nothing was learnt; run the gate again")
     if attested.expired:
         return Refusal(
             reason=f"the promote of run {stated.run_id} expired on {stated.expires_at}; run the "
             "gate again"
         )
-    frozen = warrant.policy.frozen_on(now.date())
+    return _why_not_agreed(attested, warrant.policy, now, warrant.policy.frozen_on(now.date()))
+
+
+def why_not_deployed(attested: Attested, policy: Policy, now: datetime) -> str | None:
+    """Says why what evidence is about may not be deployed; None when it may.
+
+    It may when the gate said promote, or people have overridden what it said and the override has
+    not ended, and enough people approved. That a promote has expired, or that releases are frozen,
+    keeps an alias from moving, not a promoted version from being started again.
+
+    Args:
+        attested: verified evidence.
+        policy: the policy that it was judged by, from the evidence.
+        now: the time.
+    """
+    if attested.predicate.only or attested.predicate.candidate is None:
+        return "no artifact was judged in full"
+    refusal = _why_not_agreed(attested, policy, now, None)
+    return None if refusal is None else refusal.reason
+
+
+def _why_not_agreed(
+    attested: Attested, policy: Policy, now: datetime, frozen: str | None
+) -> Refusal | None:
+    """Says whether verdict and people together are for it."""
+    stated = attested.predicate
+    if stated.verdict is VerdictKind.INVALID:
+        return Refusal(reason="the verdict is invalid: nothing was learnt; run the gate again")
     needed = people.to_override(stated, frozen)
     overrides: list[Approval] = []
     if needed or stated.verdict is not VerdictKind.PROMOTE:
@@ -159,7 +184,7 @@ def _why_not_signed(warrant: Warrant, attested: Attested, now: datetime) -> Refu
         if refusal:
             return refusal
     agreed = [one for one in attested.approvals if one.predicate.kind == "approval"]
-    return _approved(warrant.policy, attested, people.people([*agreed, *overrides]))
+    return _approved(policy, attested, people.people([*agreed, *overrides]))
 
 
 def _overridden(

@@ -9,6 +9,7 @@ invalid verdict ends it as failed with the verdict's name, so that
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 from uuid import UUID
@@ -28,7 +29,9 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from assay.errors import AssayError, InfrastructureError
+from assay.policy import load_policy
 from assay.records import VerdictKind
+from flows.approval_pause import wait_for_people
 from flows.conclude import GateResult
 from flows.conduct import conduct
 from flows.request import GateRequest
@@ -123,6 +126,10 @@ def gate_release(
     report_dir: Annotated[
         str | None, Field(description="Folder of the evidence; empty: one a run.")
     ] = None,
+    change: Annotated[
+        Literal["standard", "emergency", "low-risk"],
+        Field(description="The class of the change, by which the policy asks for approvals."),
+    ] = "standard",
     production_serving: Annotated[
         str | None,
         Field(description="Production's own serving file: judges engine settings, not the model."),
@@ -145,16 +152,23 @@ def gate_release(
         production_url=production_url,
         golden=golden,
         report_dir=None if report_dir is None else Path(report_dir),
+        change=change,
         production_serving=None if production_serving is None else Path(production_serving),
     )
     settings = from_environment()
     log = flow_logger()
     try:
-        result = conduct(
-            request,
+        ports, steps = wire(request, settings), PrefectSteps()
+
+        def gate(asked: GateRequest) -> GateResult:
+            return conduct(asked, settings=settings, ports=ports, steps=steps, progress=log.info)
+
+        result = wait_for_people(
+            gate(request),
             settings=settings,
-            ports=wire(request, settings),
-            steps=PrefectSteps(),
+            ports=ports,
+            wait_s=load_policy(request.policy).promotion.wait_hours * 3600,
+            again=lambda: gate(replace(request, report_dir=None)),  # the evidence is there
             progress=log.info,
         )
     except AssayError as error:
@@ -176,6 +190,9 @@ def _conclude(result: GateResult) -> State[Any]:
         },
         payload={"run_id": verdict.context.run_id, "summary": verdict.summary},
     )
+    if result.promotion is not None and result.promotion.moved:
+        overridden = verdict.verdict is not VerdictKind.PROMOTE
+        return Completed(name="Overridden" if overridden else "Promote", message=verdict.summary)
     if verdict.verdict is not VerdictKind.PROMOTE:
         return Failed(name=verdict.verdict.value.capitalize(), message=verdict.summary)
     if result.promotion is not None and not result.promotion.moved:

@@ -53,7 +53,7 @@ class Promotion:
             InfrastructureError: the registry cannot be reached; the same may be asked again.
         """
         candidate = self.verdict.context.candidate
-        if candidate is None or not self._worth_asking():
+        if candidate is None or not self.is_worth_asking:
             return None
         try:
             notary.countersign(self.folder, self.change)
@@ -79,7 +79,8 @@ class Promotion:
         notary.settled(self.verdict, outcome)
         return outcome
 
-    def _worth_asking(self) -> bool:
+    @property
+    def is_worth_asking(self) -> bool:
         """A promote is; what did not pass is once somebody has signed an override of it."""
         if may_move_alias(self.verdict):
             return True

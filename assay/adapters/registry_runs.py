@@ -108,6 +108,17 @@ class MlflowRuns:
         if warrant.audit_head is not None:
             client.set_tag(run, layout.AUDIT_HEAD, warrant.audit_head)
 
+    def audit_heads(self, model: str) -> list[str]:
+        """Returns how long the audit log was at each promotion of a model, as it was noted."""
+        check_model_name(model)
+        with self._mlflow.reaching():
+            experiment = self._mlflow.client.get_experiment_by_name(model)
+            if experiment is None:
+                return []
+            runs = self._search(experiment.experiment_id, {"assay.kind": "gate"})
+            noted = [run.data.tags.get(layout.AUDIT_HEAD) for run in runs]
+        return [head for head in noted if head]
+
     # --- reading --------------------------------------------------------------------------------
 
     def _gates(self, model: str, key: Mapping[str, str]) -> Iterator["Run"]:

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli import audit, gate, golden, judging, loadtest, policy, store, tune
+from assay.cli import approve, audit, gate, golden, judging, loadtest, policy, store, tune, verify
 from assay.cli.output import ExitCode, complain, print_line, terminable, tolerate_encodings
 from assay.errors import ArtifactError, AssayError, ConfigError, InfrastructureError
 
@@ -33,7 +33,9 @@ app = typer.Typer(
 )
 app.command("gate")(gate.gate)
 app.command("judge")(judging.judge_command)
-app.command("verify")(judging.verify)
+app.command("verify")(verify.verify)
+app.command("approve")(approve.approve)
+app.command("override")(approve.override)
 app.command("loadtest")(loadtest.loadtest)
 app.command("tune")(tune.tune)
 app.command("selftest")(judging.selftest)
@@ -43,6 +45,7 @@ app.command("audit")(audit.audit)
 app.add_typer(store.app, name="store")
 app.add_typer(golden.app, name="golden")
 app.add_typer(policy.app, name="policy")
+app.add_typer(verify.app, name="audit-log")
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from assay.cli.output import TimedProgress, print_json, print_line, results_only, say
+from assay.cli.output import ExitCode, TimedProgress, print_json, print_line, results_only, say
 from assay.cli.verdict_table import print_verdict
 
 Backend = Literal["docker", "process", "endpoint", "kubernetes"]
@@ -43,6 +43,10 @@ def gate(
             "what production was promoted with, where the version is the one in production."
         ),
     ] = None,
+    change: Annotated[
+        Literal["standard", "emergency", "low-risk"],
+        typer.Option(help="The class of the change, by which the policy asks for approvals."),
+    ] = "standard",
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Judges a version against production, and promotes or blocks it.
@@ -84,6 +88,8 @@ def gate(
     say(f"report:   {result.evidence_dir / 'report.html'}")
     if result.promotion is not None:
         say(f"alias:    {result.promotion.reason}")
+        if result.promotion.moved:  # also where people have overridden a block
+            raise typer.Exit(int(ExitCode.DONE))
     raise typer.Exit(result.verdict.verdict.exit_code)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.output import ExitCode, print_json, print_line, say
+from assay.cli.output import ExitCode, print_json, print_line
 from assay.cli.verdict_table import print_verdict
 from assay.errors import ConfigError
 
@@ -83,18 +83,6 @@ def judge_command(
         anchor=anchor,
     )
     _finish(judge_files(files, _chosen(only)).verdict, as_json=as_json)
-
-
-def verify(
-    evidence_dir: Annotated[Path, typer.Argument(help="An evidence folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
-) -> None:
-    """Proves that evidence is unaltered and that its verdict follows from it."""
-    from flows.rejudge import verify_evidence
-
-    verdict = verify_evidence(evidence_dir)
-    say(f"{evidence_dir}: every file is as sealed, and the verdict follows from them byte for byte")
-    print_verdict(verdict, as_json=as_json)
 
 
 def selftest(
