@@ -186,7 +186,6 @@ class _Search:
             order = [("present", present), ("best", best)]
             for name, trial in order if number % 2 == 0 else reversed(order):
                 step = f"measure the {name} settings again, {number + 1}"
-                self.progress(step)
                 again = Suggestion(number=trial.number, point=trial.point)
                 record = self.steps.run(step, partial(self.trials.run, again))
                 if record.result is None:
@@ -200,7 +199,7 @@ class _Search:
 
     def _conclude(self, present: TrialRecord) -> TuneResult:
         trials, pairs, unsteady = self.optimiser.past(), list[Pair](), ""
-        best = best_trial(trials)
+        best = best_trial(trials, present)
         if best is not None and best.number != present.number and present.result is not None:
             pairs, unsteady = self._confirm(present, best)
         said = "" if best is None else self._changes(best.point)

@@ -38,7 +38,7 @@ def picture_svg(picture: Picture) -> bytes:
     from matplotlib.figure import Figure
 
     panels: list[tuple[str, Callable[[TrialRecord], float | None]]] = [
-        ("time to the first word, p99 at the lowest rate (ms)", _first_word)
+        ("first word: p99 at the lowest rate (ms)", _first_word)
     ]
     if picture.price_per_hour is not None:
         panels.append(("cost of a million output tokens", lambda one: _cost(one, picture)))
@@ -81,9 +81,9 @@ def _draw(axes: "Axes", picture: Picture, value: Callable[[TrialRecord], float |
             color=colour if trial.number in named else _MUTED,
             zorder=5,
         )
-    axes.margins(0.14)
-    axes.set_ylim(bottom=0)
-    axes.set_xlim(left=0)
+    # Room for the name of the one furthest to the right.
+    axes.set_xlim(0, 1.3 * max(goodput for _, goodput, _ in drawn))
+    axes.set_ylim(0, 1.15 * max(height for _, _, height in drawn))
 
 
 def _chosen(picture: Picture) -> tuple[str, str, str]:

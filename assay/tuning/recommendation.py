@@ -53,15 +53,21 @@ class Recommendation:
     reason: str
 
 
-def best_trial(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    """Returns the measured trial of the highest goodput; the first word decides among equals."""
+def best_trial(trials: Sequence[TrialRecord], present: TrialRecord) -> TrialRecord | None:
+    """Returns the measured trial of the highest goodput.
 
-    def merit(trial: TrialRecord) -> tuple[float, float, int]:
+    Among equals it is the one that changes the fewest settings of `present`, so that no setting is
+    changed which gained nothing; then the one with the soonest first word.
+    """
+
+    def merit(trial: TrialRecord) -> tuple[float, int, float, int]:
         result = trial.result
         if result is None:  # not measured: never chosen
-            return (-math.inf, 0.0, 0)
+            return (-math.inf, 0, 0.0, 0)
+        names = trial.point.keys() | present.point.keys()
+        changed = sum(trial.point.get(name) != present.point.get(name) for name in names)
         first_word = math.inf if result.ttft_p99_ms is None else result.ttft_p99_ms
-        return result.goodput_per_s, -first_word, -trial.number
+        return result.goodput_per_s, -changed, -first_word, -trial.number
 
     measured = [trial for trial in trials if trial.state is TrialState.MEASURED]
     return max(measured, key=merit, default=None)
@@ -138,7 +144,7 @@ def recommend(
         unsteady: what went wrong when the two were measured again, empty where nothing did.
         alpha: of each bound of the gain.
     """
-    best = best_trial(trials)
+    best = best_trial(trials, present)
     if best is None:
         return _keep(
             f"none of {len(trials)} settings, the present ones among them, met the objectives at "
