@@ -129,8 +129,10 @@ def windows(load: Sequence[LatencySample]) -> tuple[Window, ...]:
 class ClockCheck:
     """Our mean time to the first token beside the engine's own, over the same requests.
 
-    `outside_ms` is the difference: what lies between the engine and us (socket, HTTP server, this
-    client). Below zero it cannot be, beyond rounding: then one of the two clocks is wrong.
+    `outside_ms` is the difference: what lies between the engine and us. vLLM's clock starts when
+    its HTTP server has read and tokenised a prompt, so waiting for that is in it, with the socket
+    and this client's own work. Below zero it cannot be, beyond rounding: then one of the two clocks
+    is wrong.
     """
 
     requests: int

@@ -190,6 +190,8 @@ def _spoken(finding: Finding, kind: Kind) -> str:
     if finding.interval is None:
         return ""
     low, high = (_on_axis(value, finding, kind) for value in finding.interval)
+    if finding.margin is None:
+        return f"between {low} and {high}"
     return f"between {low} and {high}; {kind.limit_word} {_limit_text(finding, kind)}"
 
 

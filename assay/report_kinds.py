@@ -67,6 +67,13 @@ KINDS: Mapping[str, Kind] = {
         reference=1.0,
         limit_word="at most",
     ),
+    "noise_floor": Kind(
+        heading="Production against itself",
+        reading="Production timed twice in the same load. A ratio that lies in these ranges is not "
+        "told from no change at all.",
+        good="left",
+        reference=1.0,
+    ),
     "self_test": Kind(
         heading="Self-tests",
         reading="Whether the gate itself can be trusted on this run.",

@@ -1,4 +1,4 @@
-"""Latency in the report: the curve of each kind of time, and the percentiles beside it.
+"""Latency in the report: the curve of each kind of time, the load over time, and percentiles.
 
 Decides which of an evaluator's tables hold curves (`percentiles_ms`: role → kind → the 101
 percentiles in ms) and how they are worded for those who cannot see them. Percentiles come from the
@@ -6,7 +6,7 @@ verdict's metrics: what too few requests were timed for is absent there, and a d
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from assay.report_numbers import number, slug
 from assay.report_plots import Curve, curves_svg
 from assay.report_tables import Grid
+from assay.report_timeline import Panel, panels, spoken, timeline_svg
 
 CURVES = "percentiles_ms"
 KINDS: Mapping[str, str] = {
@@ -34,6 +35,7 @@ class LatencyPlot:
     svg: Markup
     paired: bool
     objective: str
+    caption: str = ""
 
 
 def latency_plots(
@@ -60,6 +62,9 @@ def latency_plots(
         if curves:
             name = slug(f"{evaluator}-{kind}")
             found.append(_plot(name, kind, curves, objectives.get(kind)))
+    drawn = panels(tables)
+    if drawn:
+        found.append(_over_time(slug(f"{evaluator}-timeline"), drawn))
     return tuple(found)
 
 
@@ -96,6 +101,19 @@ def percentile_grid(evaluator: str, metrics: Mapping[str, Mapping[str, float]]) 
             )
             for kind, share in keys
         ),
+    )
+
+
+def _over_time(name: str, drawn: Sequence[Panel]) -> LatencyPlot:
+    title = "The load over time"
+    return LatencyPlot(
+        title=title,
+        spoken=f"{title}. {spoken(drawn)}",
+        svg=timeline_svg(drawn, name=name),
+        paired=any(len(panel.lines) > 1 for panel in drawn),
+        objective="",
+        caption="Each point is a block of requests. The models took turns, so a machine that slows "
+        "down slows both lines.",
     )
 
 

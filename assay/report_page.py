@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from assay.records import ArtifactRef, Finding, Problem, Verdict, VerdictKind
+from assay.report_engines import ENGINES, PERCENTILES, engine_grid, interval_grid
 from assay.report_findings import Group, Row, explored_rows, groups_of, is_explored, tally
 from assay.report_latency import (
     CURVES,
@@ -18,12 +19,17 @@ from assay.report_latency import (
     objectives_of,
     percentile_grid,
 )
+from assay.report_latency import KINDS as LATENCY_KINDS
 from assay.report_numbers import prose, slug, words
 from assay.report_record import Commands, Golden, Provenance, commands, golden, provenance
 from assay.report_strips import key_svg
 from assay.report_tables import Grid, IdSets, Matrix, grid, id_sets, matrix
+from assay.report_timeline import QUEUE, TIMELINE
 
 Tables = Mapping[str, Mapping[str, Any]]
+
+_LOAD_TABLES = (TIMELINE, QUEUE, PERCENTILES, ENGINES)
+"""Tables that are drawn, or shown as tables of their own."""
 
 STEPS_SHOWN = 5
 """More next steps than these are folded."""
@@ -61,6 +67,7 @@ class Section:
     noise: Matrix | None
     plots: tuple[LatencyPlot, ...]
     percentiles: Grid | None
+    engines: Grid | None
     ids: tuple[IdSets, ...]
     grids: tuple[Grid, ...]
     explored: tuple[Row, ...]
@@ -146,7 +153,8 @@ def _section(
     ids = {key: sets for key, value in tables.items() if (sets := id_sets(key, value))}
     explored = [finding for finding in findings if is_explored(finding)]
     # The golden set's section shows two of them; findings about slices say more than their table.
-    elsewhere = {"power", "relabels", CURVES, *matrices, *ids, *(("slices",) if explored else ())}
+    elsewhere = {"power", "relabels", CURVES, *_LOAD_TABLES, *matrices, *ids}
+    elsewhere |= {"slices"} if explored else set()
     grids = [grid(name, key, value) for key, value in tables.items() if key not in elsewhere]
     flips, noise = (matrices.pop(key, None) for key in ("flips", "noise_floor"))
     objectives = objectives_of(
@@ -167,7 +175,9 @@ def _section(
         noise=noise,
         ids=tuple(ids.values()),
         plots=latency_plots(name, tables, objectives),
-        percentiles=percentile_grid(name, verdict.metrics),
+        percentiles=interval_grid(name, tables, LATENCY_KINDS)
+        or percentile_grid(name, verdict.metrics),
+        engines=engine_grid(name, tables),
         grids=tuple(item for item in grids if item),
         explored=explored_rows(explored),
     )

@@ -14,9 +14,8 @@ from assay.records import Finding, FindingStatus, Role
 from evaluators.base import ModelAnswers
 
 _NAME = "latency"
-_DISAGREE_SHARE = 0.25
-_DISAGREE_MS = 5.0
-"""A difference of the clocks beyond both is worth a look at what lies in between."""
+_ROUNDING_MS = 1.0
+"""By how much the engine's clock may be ahead of ours before one of the two must be wrong."""
 
 _MOST_POINTS = 240
 
@@ -174,20 +173,22 @@ def _clock_finding(role: Role, checked: ClockCheck | str) -> Finding:
         sentence = f"{_whose(role)}: the clocks were not compared: {checked}."
         return _informs("engine_clock", role, FindingStatus.UNDECIDED, sentence)
     outside = checked.outside_ms
-    odd = abs(outside) > max(_DISAGREE_MS, _DISAGREE_SHARE * checked.client_ms) or outside < -1.0
-    relation = (
-        "more than lies between two clocks that agree; see what stands between the engine and the "
-        "client"
-        if odd
-        else "spent outside the engine"
-    )
+    impossible = outside < -_ROUNDING_MS
+    if impossible:
+        relation = "which cannot be, so one of the two clocks is wrong"
+    else:
+        relation = (
+            "outside the engine's own clock (HTTP, reading and tokenising the prompt, this client)"
+        )
+        if outside > 0.5 * checked.client_ms:
+            relation += ", so most of the wait is not the model's"
     return _informs(
         "engine_clock",
         role,
-        FindingStatus.UNDECIDED if odd else FindingStatus.PASSED,
+        FindingStatus.UNDECIDED if impossible else FindingStatus.PASSED,
         f"First token after {checked.client_ms:.4g} ms by our clock and {checked.engine_ms:.4g} ms "
         f"by {'the candidate' if role is Role.CANDIDATE else 'production'}'s own, on average over "
-        f"{checked.requests} requests: {outside:+.3g} ms, {relation}.",
+        f"{checked.requests} requests: {outside:+.3g} ms {relation}.",
         n=checked.requests,
     )
 

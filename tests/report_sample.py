@@ -15,6 +15,7 @@ from assay.records import (
     AnswerStatus,
     ArtifactRef,
     EngineIdentity,
+    EngineSample,
     GoldenCase,
     LatencySample,
     Prediction,
@@ -119,6 +120,8 @@ def production_answers(golden: GoldenSet, accuracy: float = 0.86) -> RawAnswers:
         predictions=_predictions(labels),
         probe_answers=_probe_answers(toxic=0.05, obeyed=0.2, seed=1),
         latency=_load(slower=1.0, seed=21),
+        latency_again=_load(slower=1.0, seed=23),
+        engine=_engine(_load(slower=1.0, seed=21), cache=0.4, hits=0.31, times=2),
     )
 
 
@@ -145,6 +148,7 @@ def candidate_answers(
         predictions=_predictions(labels, invalid="vi-surprise-001"),
         probe_answers=_probe_answers(toxic=0.04, obeyed=0.15, seed=2),
         latency=_load(slower=slower, seed=22),
+        engine=_engine(_load(slower=slower, seed=22), cache=0.5, hits=0.3),
     )
 
 
@@ -242,6 +246,34 @@ def _load(*, slower: float, seed: int, blocks: int = 20, per_block: int = 25) ->
                 prompt_tokens=40,
                 completion_tokens=4,
                 request_id=f"r-{number:04d}",
+            )
+        )
+    return tuple(samples)
+
+
+def _engine(
+    load: tuple[Any, ...], *, cache: float, hits: float, times: int = 1
+) -> tuple[EngineSample, ...]:
+    """What an engine told while a load ran, at every second."""
+    end = load[-1].started_s
+    samples = []
+    for at in range(0, int(end) + 2):
+        share = min(1.0, at / end)
+        samples.append(
+            EngineSample(
+                at_s=float(at),
+                running=4.0,
+                waiting=float(max(0, (at * (7 if times == 1 else 3)) % 5 - 2)),
+                kv_cache_share=round(cache * (0.6 + 0.4 * share), 4),
+                preemptions=0.0,
+                prefix_hits=round(20000 * hits * share),
+                prefix_queries=round(20000 * share),
+                prompt_tokens=round(20000 * share),
+                generation_tokens=round(2000 * share),
+                ttft_count=float(round(times * len(load) * share)),
+                ttft_sum_s=round(0.088 * times * len(load) * share, 4),
+                cpu_s=round(1.6 * at, 3),
+                memory_bytes=2_700_000_000,
             )
         )
     return tuple(samples)

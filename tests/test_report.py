@@ -383,7 +383,7 @@ def evidence_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for role, given in answers.items():
         evidence.write_answers(
             folder / role.value, predictions=given.predictions, probe_answers=given.probe_answers,
-            latency=given.latency,
+            latency=given.latency, engine=given.engine, latency_again=given.latency_again,
         )  # fmt: skip
     (folder / "verdict.json").write_bytes(verdict_bytes(judgement.verdict))
     write_report(folder / "report.html", judgement.verdict, judgement.tables)

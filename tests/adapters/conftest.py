@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from assay.adapters.registry_mlflow import MlflowRegistry
+from assay.adapters.server_process import ProcessServer
+from assay.ports import RunningServer
 from tests import registry_rig as rig
+from tests import serving_rig
 from tests.s3_rig import S3Server, s3_server
 
 
@@ -30,3 +33,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server; each test uses a bucket of its own."""
     with s3_server(tmp_path_factory.mktemp("s3")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A real vLLM with the tiny model, started once: it takes half a minute to come up."""
+    request = serving_rig.request(serving_rig.tiny_model(), tmp_path_factory.mktemp("cache"))
+    with ProcessServer().launch(request) as server:
+        yield server.wait_ready(print)

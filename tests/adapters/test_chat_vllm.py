@@ -1,6 +1,5 @@
 """The clients against a real vLLM: constraints hold, both get the same answers, times are times."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,10 @@ import pytest
 from assay import asking
 from assay.adapters.chat_aiohttp import AiohttpChat
 from assay.adapters.chat_openai import OpenAIChat
-from assay.adapters.server_process import ProcessServer
 from assay.errors import InfrastructureError
 from assay.golden_set import GoldenSet
 from assay.interleaving import BlockPlan, SideBySide, closed_loop, interleaved_load
-from assay.ports import AskLimits, ChatClient
+from assay.ports import AskLimits, ChatClient, RunningServer
 from assay.records import AnswerStatus, Endpoint, GoldenCase, Prediction, Role
 from assay.task import Decoding, Message, Task
 from tests import serving_rig
@@ -41,11 +39,9 @@ CASES = tuple(
 GOLDEN = GoldenSet(cases=CASES, digest="sha256:" + "0" * 64, revision="test")
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    request = serving_rig.request(serving_rig.tiny_model(), tmp_path_factory.mktemp("cache"))
-    with ProcessServer().launch(request) as server:
-        yield server.wait_ready(print).endpoint
+@pytest.fixture
+def endpoint(tiny_engine: RunningServer) -> Endpoint:
+    return tiny_engine.endpoint
 
 
 def ask(
