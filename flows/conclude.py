@@ -1,28 +1,56 @@
-"""What comes after the verdict: evidence on disk, the record in MLflow, and then the alias.
+"""What comes after the judgement: evidence on disk, the record in MLflow, and then the alias.
 
-Decides the order (evidence first, promotion last, so that a kill in between leaves an unmoved alias
-and everything needed to go on) and whether a verdict may move `production` at all.
+::
+
+    judged ─▶ evidence sealed, signed ─▶ recorded ─▶ promoting ─▶ alias moved ─▶ settled ─▶ finished
+
+Decides the order: evidence first, promotion last, each on the disk before the next begins, so that
+a kill in between leaves an unmoved alias and everything needed to go on. Whether a verdict may move
+`production` is `promotion`'s and the registry's.
 """
 
 import platform
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from assay import evidence
-from assay.errors import InfrastructureError
+from assay import digests, evidence
+from assay.errors import ArtifactError, InfrastructureError
+from assay.policy import Policy
 from assay.ports import GateRecord
-from assay.records import PromotionOutcome, RunContext, SettingsMove, Verdict
+from assay.records import (
+    PromotionOutcome,
+    RegisteredVersion,
+    RunContext,
+    SettingsMove,
+    Verdict,
+)
 from assay.verdict import verdict_bytes
+from assay.verdict_document import ArtifactDocument
 from evaluators.judgement import Judgement, RawAnswers
+from flows import teardown
 from flows.gathering import Baseline, Ports
+from flows.journal import (
+    Finished,
+    Journal,
+    Promoting,
+    Recorded,
+    RegisteredDocument,
+    Sealed,
+    SettingsDocument,
+    Settled,
+    sync_tree,
+)
 from flows.measure import Measured
 from flows.promotion import Promotion
 from flows.request import Documents, GateRequest
 from flows.steps import Steps
 
 TOOLS = ("assay-gate", "mlflow", "prefect", "dvc", "numpy", "scipy", "scikit-learn")
+SEALS = "seals"
+"""Folder of what vouches for the artifacts, kept from their verification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +67,26 @@ class GateResult:
     promotion: PromotionOutcome | None
     reused: bool = False
 
+    @property
+    def not_promoted(self) -> str | None:
+        """Why the candidate of a promote is not in production after all; None where it is.
+
+        What answers at a URL has no version that an alias could name: nothing was to be promoted.
+        """
+        candidate, outcome = self.verdict.context.candidate, self.promotion
+        engine = self.verdict.context.engine
+        if outcome is None or outcome.moved or candidate is None or self.verdict.only:
+            return None
+        if engine is not None and engine.backend == "endpoint":
+            return None
+        held = outcome.production
+        in_production = held is not None and held.digest == candidate.digest
+        return None if in_production else outcome.reason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """The steps after the judgement of one run."""
+    """The steps between the judgement of one run and its record."""
 
     request: GateRequest
     documents: Documents
@@ -54,37 +98,40 @@ class Conclusion:
     baseline: Baseline | None
     measured: Measured | None
     ledger_key: Mapping[str, str]
+    journal: Journal
     settings: SettingsMove | None = None
 
-    def run(self) -> GateResult:
-        """Writes, records and, if the verdict allows it, promotes.
+    def run(self) -> Recorded | None:
+        """Writes the evidence and records the run.
+
+        Returns:
+            What the registry holds; None where the run got not far enough to be recorded.
 
         Raises:
+            ArtifactError: sealed evidence was changed since.
             InfrastructureError: the evidence is written, but could not be recorded; nothing moved.
         """
-        self.steps.run("write the evidence", self._write)
-        recorded_as, promotion = None, None
-        if self.baseline is not None:
-            recorded_as = self._recorded(self.baseline)
-            promotion = Promotion(
-                verdict=self.judgement.verdict,
-                folder=self.folder,
-                policy=self.documents.policy,
-                golden=self.baseline.golden.digest,
-                change=self.request.change,
-                production=self.baseline.production,
-                recorded_as=recorded_as,
-                settings=self.settings,
-            ).run(self.ports.registry, self.ports.notary, self.steps)
-        return GateResult(
-            verdict=self.judgement.verdict,
-            evidence_dir=self.folder,
-            recorded_as=recorded_as,
-            promotion=promotion,
+        sealed = self.journal.last(Sealed)
+        if sealed is None:
+            self.steps.run("write the evidence", self._write)
+            seal = digests.of_file(self.folder / evidence.SUMS)
+            self.journal.append(Sealed(folder=str(self.folder), seal=seal))
+        else:
+            _check_sealed(sealed)
+        if self.baseline is None:
+            return None
+        recorded = Recorded(
+            run=self._recorded(self.baseline),
+            evidence=str(self.folder),
+            reused=False,
+            may_promote=True,
+            settings=settings_document(self.settings),
         )
+        self.journal.append(recorded)
+        return recorded
 
     def _write(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._clear()
         for name, text in self.documents.texts.items():
             (self.folder / f"{name}.yaml").write_bytes(text)
         evidence.write_json(self.folder / "run.json", evidence.context_to_json(self.context))
@@ -100,6 +147,7 @@ class Conclusion:
                 engine=answers.engine,
                 latency_again=answers.latency_again,
             )
+        self._write_what_was_kept()
         (self.folder / "verdict.json").write_bytes(verdict_bytes(self.judgement.verdict))
         evidence.write_json(self.folder / "timings.json", self.steps.timings_s)
         from assay.report import write_report  # plots are slow to import
@@ -109,6 +157,24 @@ class Conclusion:
         self.ports.notary.sign(
             self.folder, self.judgement.verdict, self.documents.policy, self.request.change
         )
+        sync_tree(self.folder)
+
+    def _clear(self) -> None:
+        """Makes the folder, or empties it of what a killed attempt of this very run left there.
+
+        When the run was opened, the folder was new or empty; it has not been sealed since.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _write_what_was_kept(self) -> None:
+        """Adds what vouches for the artifacts, and what was thrown away."""
+        kept, told = self.journal.folder / SEALS, self.journal.folder / teardown.FILE
+        if kept.is_dir():
+            shutil.copytree(kept, self.folder / SEALS)
+        if told.is_file():
+            shutil.copyfile(told, self.folder / teardown.FILE)
 
     def _answers(self) -> dict[str, RawAnswers]:
         if self.measured is None:
@@ -126,7 +192,8 @@ class Conclusion:
         except InfrastructureError as error:
             raise InfrastructureError(
                 f"the verdict is {self.judgement.verdict.verdict.value!r} and its evidence lies in "
-                f"{self.folder}, but it could not be recorded, so nothing was promoted: {error}"
+                f"{self.folder}, but it could not be recorded, so nothing was promoted: {error}; "
+                f"`assay gate --resume {self.context.run_id}` goes on from here"
             ) from error
 
     def _record(self, baseline: Baseline) -> GateRecord:
@@ -150,6 +217,113 @@ class Conclusion:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """The last steps of a run: the alias, as far as its recorded verdict may move it."""
+
+    verdict: Verdict
+    recorded: Recorded
+    request: GateRequest
+    policy: Policy
+    golden: str
+    production: RegisteredVersion | None
+    ports: Ports
+    steps: Steps
+    journal: Journal
+
+    def run(self) -> GateResult:
+        """Promotes where the verdict and the registry allow it, and finishes the run.
+
+        Raises:
+            InfrastructureError: the registry cannot be reached; the run can be continued.
+        """
+        outcome = self._promote() if self.recorded.may_promote else None
+        finish(self.journal, self.verdict, self.recorded)
+        return GateResult(
+            verdict=self.verdict,
+            evidence_dir=Path(self.recorded.evidence),
+            recorded_as=self.recorded.run,
+            promotion=outcome,
+            reused=self.recorded.reused,
+        )
+
+    def _promote(self) -> PromotionOutcome | None:
+        candidate, stated = self.verdict.context.candidate, self.recorded.settings
+        promotion = Promotion(
+            verdict=self.verdict,
+            folder=Path(self.recorded.evidence),
+            policy=self.policy,
+            golden=self.golden,
+            change=self.request.change,
+            production=self.production,
+            recorded_as=self.recorded.run,
+            settings=None
+            if stated is None
+            else SettingsMove(to=stated.to, expected=stated.expected),
+        )
+        if candidate is None or not promotion.is_worth_asking:
+            return None
+        self.journal.append(
+            Promoting(
+                candidate=ArtifactDocument(**asdict(candidate)),
+                expected=ArtifactDocument(**asdict(expected))
+                if (expected := self.verdict.context.production)
+                else None,
+                gate_run=self.recorded.run,
+            )
+        )
+        outcome = promotion.run(self.ports.registry, self.ports.notary, self.steps)
+        if outcome is not None:
+            self.journal.append(
+                Settled(
+                    moved=outcome.moved,
+                    reason=outcome.reason,
+                    production=registered_document(outcome.production),
+                    previous=registered_document(outcome.previous),
+                )
+            )
+        return outcome
+
+
+def finish(journal: Journal, verdict: Verdict, recorded: Recorded | None) -> None:
+    """Ends a run: nothing is left to do, and what was kept to go on is not needed any more."""
+    sealed = journal.last(Sealed)
+    place = recorded.evidence if recorded else (sealed.folder if sealed else "")
+    journal.append(
+        Finished(
+            verdict=verdict.verdict,
+            evidence=place,
+            recorded_as=recorded.run if recorded else None,
+            reused=recorded.reused if recorded else False,
+        )
+    )
+    shutil.rmtree(journal.folder / "measured", ignore_errors=True)
+
+
+def settings_document(move: SettingsMove | None) -> SettingsDocument | None:
+    """Returns a move of engine settings as the journal holds it."""
+    return None if move is None else SettingsDocument(to=move.to, expected=move.expected)
+
+
+def registered_document(version: RegisteredVersion | None) -> RegisteredDocument | None:
+    """Returns a registered version as the journal holds it."""
+    if version is None:
+        return None
+    names = RegisteredDocument.model_fields
+    return RegisteredDocument(**{name: getattr(version, name) for name in names})
+
+
 def tool_versions() -> dict[str, str]:
     """Returns the versions of the tools that take part in a verdict."""
     return {"python": platform.python_version()} | {name: installed_version(name) for name in TOOLS}
+
+
+def _check_sealed(sealed: Sealed) -> None:
+    folder = Path(sealed.folder)
+    evidence.check_seal(folder)
+    found = digests.of_file(folder / evidence.SUMS)
+    if found != sealed.seal:
+        raise ArtifactError(
+            f"{folder}: its seal is {found}, and this run sealed {sealed.seal}; somebody sealed it "
+            "anew: find out who, and begin a new run"
+        )

@@ -76,9 +76,13 @@ def judge_files(files: Files, only: Sequence[str] = ()) -> Judgement:
     try:
         golden = load_golden(files.golden, task.labels)
         probes = load_probes(files.probes) if files.probes else ()
-        candidate = _answers(files.candidate)
-        production = None if files.production.predictions is None else _answers(files.production)
-        anchor = None if files.anchor is None else _answers(ModelFiles(predictions=files.anchor))
+        candidate = read_answers(files.candidate)
+        production = (
+            None if files.production.predictions is None else read_answers(files.production)
+        )
+        anchor = (
+            None if files.anchor is None else read_answers(ModelFiles(predictions=files.anchor))
+        )
     except ConfigError as error:
         problem = Problem(
             where="input files", reason=str(error), action="Correct the file, then judge again."
@@ -148,21 +152,14 @@ def rederive(folder: Path, stored: Verdict) -> Judgement:
 
 def evidence_files(folder: Path) -> Files:
     """Returns the files of a judgement as an evidence folder holds them."""
-
-    def model(role: Role) -> ModelFiles:
-        paths = {
-            field.name: folder / role.value / f"{field.name}.jsonl" for field in fields(ModelFiles)
-        }
-        return ModelFiles(**{name: path for name, path in paths.items() if path.exists()})
-
     probes = folder / "probes_index.jsonl"
     anchor = folder / evidence.ANCHOR / "predictions.jsonl"
     return Files(
         golden=folder / "golden_index.jsonl",
         policy=folder / "policy.yaml",
         task=folder / "task.yaml",
-        candidate=model(Role.CANDIDATE),
-        production=model(Role.PRODUCTION),
+        candidate=model_files(folder / Role.CANDIDATE.value),
+        production=model_files(folder / Role.PRODUCTION.value),
         anchor=anchor if anchor.exists() else None,
         probes=probes if probes.exists() else None,
         context=folder / "run.json",
@@ -195,7 +192,7 @@ def run_selftest(files: Files) -> tuple[list[str], bool]:
         golden=load_golden(files.golden, task.labels),
         task=task,
         policy=load_policy(files.policy),
-        production=_answers(files.production),
+        production=read_answers(files.production),
         probes=load_probes(files.probes) if files.probes else (),
     )
     lines = [outcome.sentence for outcome in outcomes]
@@ -218,7 +215,19 @@ def sealed_files(folder: Path) -> Files:
     return evidence_files(folder)
 
 
-def _answers(files: ModelFiles) -> RawAnswers:
+def model_files(folder: Path) -> ModelFiles:
+    """Returns the files of one model's answers that a folder holds."""
+    paths = {field.name: folder / f"{field.name}.jsonl" for field in fields(ModelFiles)}
+    return ModelFiles(**{name: path for name, path in paths.items() if path.exists()})
+
+
+def read_answers(files: ModelFiles) -> RawAnswers:
+    """Reads one model's answers; what there is no file of is empty.
+
+    Raises:
+        ConfigError: a line of a file is not what it must be.
+    """
+
     def read(reader: Callable[[Path], tuple[T, ...]], path: Path | None) -> tuple[T, ...]:
         return () if path is None else reader(path)
 

@@ -21,6 +21,7 @@ from assay.adapters.in_memory_store import InMemoryStore
 from assay.records import GoldenCase
 from assay.verdict_trust import VerdictTrust
 from assay.warrant import Gatekeeper
+from flows import resuming
 from flows.conclude import GateResult
 from flows.conduct import conduct
 from flows.gathering import Ports
@@ -141,14 +142,26 @@ class Rig:
 
     def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
         """Runs one gate of a version."""
+        return self.conduct(self.request(version, first=first, **changes))
+
+    def resume(self, run_id: str | None = None) -> GateResult:
+        """Goes on with a run; with the latest if none is named."""
+        run_id = run_id or max(path.name for path in self.settings.runs.iterdir())
+        return self.conduct(resuming.request_of(self.settings, run_id), resume=run_id)
+
+    def request(self, version: str, *, first: str = "allow", **changes: Any) -> GateRequest:
+        """Writes the documents and returns the request that names them."""
         for name, text in {"task": TASK, "serving": SERVING, "policy": self.policy}.items():
             path, wanted = self.folder / f"{name}.yaml", text.replace("FIRST", first)
             if not path.exists() or path.read_text() != wanted:
                 path.write_text(wanted)
         paths = {name: self.folder / f"{name}.yaml" for name in ("task", "serving", "policy")}
-        request = GateRequest(
+        return GateRequest(
             **({"model": MODEL, "version": version, "backend": "docker"} | paths | changes)
         )
+
+    def conduct(self, request: GateRequest, resume: str | None = None) -> GateResult:
+        """Runs a request, or goes on with it."""
         return conduct(
             request,
             settings=self.settings,
@@ -156,6 +169,7 @@ class Rig:
             steps=InterruptibleSteps(self.said.append, self.interrupt_at),
             progress=self.said.append,
             now=self.now,
+            resume=resume,
         )
 
     @property

@@ -28,7 +28,13 @@ stop() {
     exit 143
 }
 
-"$@" </dev/null &
+# The kernel kills the server with this guard, should somebody kill the guard: nobody else would end the server then.
+tie=
+if setpriv --pdeathsig KILL true 2>/dev/null; then
+    tie="setpriv --pdeathsig KILL"
+fi
+# shellcheck disable=SC2086
+$tie "$@" </dev/null &
 server=$!
 trap stop TERM INT
 # A background job's stdin is /dev/null unless it is given one, so ours is handed over by another number.

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from assay.ports import Progress, RunningServer, ServeRequest
-from assay.records import Endpoint, EngineIdentity
+from assay.records import Endpoint, EngineIdentity, Postcondition
 
 IDENTITY = EngineIdentity(
     backend="docker",
@@ -32,11 +32,13 @@ class InMemoryServer:
         identity: what every engine says it is, but for the arguments and environment it was
             given.
         left_behind: sentences that the next `reap` returns, once.
+        leaks: what every engine leaves behind: kind → whether it is gone (None: cannot be seen).
     """
 
     failures: Mapping[str, BaseException] = field(default_factory=dict)
     identity: EngineIdentity = IDENTITY
     left_behind: list[str] = field(default_factory=list)
+    leaks: Mapping[str, bool | None] = field(default_factory=dict)
     running: list[str] = field(default_factory=list)
     launched: list[str] = field(default_factory=list)
     requests: list[ServeRequest] = field(default_factory=list)
@@ -84,6 +86,16 @@ class InMemoryEngine:
         """Ends the engine; a second call does nothing."""
         if self.version in self.server.running:
             self.server.running.remove(self.version)
+
+    def postconditions(self) -> Sequence[Postcondition]:
+        """Looks whether the engine has ended, and returns what it was told to leave."""
+        ended = Postcondition(
+            what="processes", subject=self.version, gone=self.version not in self.server.running
+        )
+        return ended, *(
+            Postcondition(what=what, subject=self.version, gone=gone)
+            for what, gone in self.server.leaks.items()
+        )
 
     def __enter__(self) -> Self:
         """Enters the context in which the engine lives."""

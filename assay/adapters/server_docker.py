@@ -23,6 +23,7 @@ from assay.adapters import (
     server_container,
     server_hardware,
     server_owner,
+    server_remains,
     server_usage,
     server_workspace,
     vllm_arguments,
@@ -38,9 +39,10 @@ from assay.adapters.server_docker_engine import (
 )
 from assay.adapters.server_engine import StartedEngine
 from assay.adapters.server_failure import Ending
+from assay.adapters.server_remains import Member
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import ProcessUsage, ServeRequest
-from assay.records import Endpoint, EngineIdentity
+from assay.records import Endpoint, EngineIdentity, Postcondition
 
 __all__ = ["DockerServer", "ServerContainer", "engine_holds"]
 
@@ -105,6 +107,8 @@ class ServerContainer(StartedEngine):
         self._image_name = image_name
         self._last_log = ""
         self._stopped = False
+        self._family: frozenset[Member] = frozenset()
+        self._gpu_memory = server_remains.gpu_memory(plan.request.profile.gpus)
         self._container = self._create()
         try:
             # Attached before the start: there is no moment without an owner.
@@ -170,6 +174,7 @@ class ServerContainer(StartedEngine):
         """Removes the container and its folder; never raises."""
         if not self._stopped:
             self.log()
+            self._family = self._processes()
             with suppress(OSError):
                 self._stdin.close()
             self._remove()
@@ -178,9 +183,46 @@ class ServerContainer(StartedEngine):
                 self._client.close()
             self._stopped = True
 
+    def postconditions(self) -> Sequence[Postcondition]:
+        """Looks for container, processes, socket, folder and GPU memory that should be gone."""
+        gpus, name = self.request.profile.gpus, self._container.id[:12]
+        known = self._family
+        return (
+            _container_gone(self._container.id),
+            *((server_remains.processes_gone(known, f"container {name}"),) if known else ()),
+            *server_remains.folder_gone(self._plan.workspace),
+            *server_remains.gpu_memory_gone(gpus, known, self._gpu_memory),
+        )
+
+    def _processes(self) -> frozenset[Member]:
+        """Returns the container's processes, as far as this machine sees them."""
+        with suppress(*TROUBLE):
+            listed = self._container.top()
+            column = listed["Titles"].index("PID")
+            pids = [int(row[column]) for row in listed["Processes"] or ()]
+            return server_remains.of_container(self._container.id, pids)
+        return frozenset()
+
     def _remove(self) -> None:
         with suppress(*TROUBLE):
             self._container.remove(force=True, v=True)
+
+
+def _container_gone(container_id: str) -> Postcondition:
+    """Asks the engine anew: the client of the container was closed with it."""
+    gone: bool | None
+    try:
+        client = connect(PROBE_TIMEOUT_S)
+        try:
+            status = client.containers.get(container_id).status
+            gone, detail = False, f"it is {status}"
+        finally:
+            client.close()
+    except NotFound:
+        gone, detail = True, ""
+    except (ConfigError, *TROUBLE) as error:
+        gone, detail = None, f"the Docker engine does not answer ({words_of(error)})"
+    return Postcondition(what="container", subject=container_id[:12], gone=gone, detail=detail)
 
 
 def _cache(request: ServeRequest, image_id: str) -> Path | None:

@@ -21,7 +21,7 @@ from assay.adapters import server_readiness
 from assay.adapters.server_readiness import ReadinessQuestion
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import Progress, RunningServer, ServeRequest
-from assay.records import Endpoint, EngineIdentity
+from assay.records import Endpoint, EngineIdentity, Postcondition
 
 BACKEND = "endpoint"
 UNKNOWN = "unknown"
@@ -68,7 +68,11 @@ class AttachedServer:
         server_readiness.ask_once(
             endpoint,
             ReadinessQuestion(
-                messages=self._request.readiness_messages, timeout_s=profile.request_timeout_s
+                messages=self._request.readiness_messages,
+                timeout_s=profile.request_timeout_s,
+                request_id=server_readiness.request_id(
+                    self._request.run_id, self._request.role.value
+                ),
             ),
         )
         return RunningServer(
@@ -81,6 +85,10 @@ class AttachedServer:
 
     def stop(self) -> None:
         """Does nothing: the server is somebody else's."""
+
+    def postconditions(self) -> Sequence[Postcondition]:
+        """Returns none: what stays is somebody else's."""
+        return ()
 
     def _wait_healthy(self, end: float, progress: Progress) -> None:
         told = False

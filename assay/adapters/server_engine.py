@@ -16,6 +16,7 @@ ended, what it has said, and how to stop it.
 import re
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +25,7 @@ from assay.adapters.server_failure import Ending
 from assay.adapters.server_readiness import ReadinessQuestion
 from assay.errors import InfrastructureError
 from assay.ports import ProcessUsage, Progress, RunningServer, ServeRequest
-from assay.records import Endpoint, EngineIdentity
+from assay.records import Endpoint, EngineIdentity, Postcondition
 
 _POLL_S = 0.25
 _HEARTBEAT_S = 15.0
@@ -70,6 +71,10 @@ class StartedEngine(ABC):
     def stop(self) -> None:
         """Ends the engine and removes all it left; may be called more than once, never raises."""
 
+    @abstractmethod
+    def postconditions(self) -> Sequence[Postcondition]:
+        """Looks, after `stop`, for everything the engine must not leave; never raises."""
+
     def wait_ready(self, progress: Progress) -> RunningServer:
         """Waits until the engine has answered its readiness question.
 
@@ -99,6 +104,7 @@ class StartedEngine(ABC):
         question = ReadinessQuestion(
             messages=self.request.readiness_messages,
             timeout_s=max(self._seconds_left(), self.request.profile.request_timeout_s),
+            request_id=server_readiness.request_id(self.request.run_id, self.request.role.value),
         )
         try:
             server_readiness.ask_once(self.endpoint, question)

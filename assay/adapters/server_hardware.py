@@ -58,8 +58,8 @@ def _accelerators() -> str:
 def devices(gpus: int) -> tuple[str, ...]:
     """Returns names of the devices that an engine with so many GPUs uses, the same in every gate.
 
-    A GPU goes by the identity that the driver gives it where it can be asked, so that two gates that
-    number them differently queue for the same one.
+    A GPU goes by the identity that the driver gives it where it can be asked, so that two gates
+    that number them differently queue for the same one.
     """
     if not gpus:
         return ("cpu",)

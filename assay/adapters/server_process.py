@@ -5,8 +5,10 @@ private folder, an environment that holds none of ours, and two ends of its own,
 the owner: end of file on its stdin, and a deadline (`container_entry.sh`). It isolates nothing:
 which back ends' verdicts may move `production` is the policy's to say.
 
-The pipe to its stdin is the tie to the owner, and not `PR_SET_PDEATHSIG`: that signal comes when
-the *thread* that started the process ends, and it reaches one process, not the workers below it.
+The pipe to its stdin is the tie to the owner. `PR_SET_PDEATHSIG` would not do there: that signal
+comes when the *thread* that started the process ends, and it reaches one process, not the workers
+below it. Inside, where every parent has one thread, the entry script sets it too, so that an engine
+does not outlive the guard that would have ended it.
 """
 
 import math
@@ -23,13 +25,20 @@ from importlib import resources
 from pathlib import Path
 
 from assay import digests
-from assay.adapters import server_hardware, server_usage, server_workspace, vllm_arguments
+from assay.adapters import (
+    server_hardware,
+    server_remains,
+    server_usage,
+    server_workspace,
+    vllm_arguments,
+)
 from assay.adapters.server_engine import StartedEngine
 from assay.adapters.server_failure import Ending
+from assay.adapters.server_remains import Member
 from assay.adapters.server_workspace import Workspace
 from assay.errors import ConfigError, InfrastructureError
 from assay.ports import ProcessUsage, ServeRequest
-from assay.records import Endpoint, EngineIdentity
+from assay.records import Endpoint, EngineIdentity, Postcondition
 
 BACKEND = "process"
 ENTRY = "container_entry.sh"
@@ -84,6 +93,8 @@ class ServerProcess(StartedEngine):
         self._runtime = _runtime_digest(python)
         self._last_log = ""
         self._stopped = False
+        self._family: frozenset[Member] = frozenset()
+        self._gpu_memory = server_remains.gpu_memory(request.profile.gpus)
         self._process = self._start(python)
 
     def _start(self, python: Path) -> subprocess.Popen[bytes]:
@@ -164,12 +175,26 @@ class ServerProcess(StartedEngine):
         return server_usage.of_tree(self._process.pid)
 
     def stop(self) -> None:
-        """Ends the whole process group and removes the private folder; never raises."""
+        """Ends all its processes and removes the private folder; never raises."""
         if not self._stopped:
             self.log()
+            self._family = server_remains.family(self._process.pid, self._workspace.temporary)
             _end_group(self._process)
+            # A process that made a group of its own is not reached by a signal to ours.
+            late = server_remains.family(self._process.pid, self._workspace.temporary)
+            self._family |= late
+            server_remains.kill(self._family)
             self._workspace.remove()
             self._stopped = True
+
+    def postconditions(self) -> Sequence[Postcondition]:
+        """Looks for processes, socket, folder and GPU memory that should be gone."""
+        gpus = self.request.profile.gpus
+        return (
+            server_remains.processes_gone(self._family, f"group {self._process.pid}"),
+            *server_remains.folder_gone(self._workspace),
+            *server_remains.gpu_memory_gone(gpus, self._family, self._gpu_memory),
+        )
 
 
 def _exit_status(pid: int) -> int | None:

@@ -4,6 +4,7 @@ Decides readiness from the outside, over HTTP alone, the same way for every back
 noticing that an engine has died to whoever started it.
 """
 
+import secrets
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class ReadinessQuestion:
 
     messages: Sequence[Mapping[str, str]]
     timeout_s: float
+    request_id: str
     max_tokens: int = 8
 
 
@@ -90,7 +92,7 @@ def ask_once(endpoint: Endpoint, question: ReadinessQuestion) -> str:
     import openai
     from openai.types.chat import ChatCompletion
 
-    where = f"{_name(endpoint)}/v1/chat/completions: the readiness question"
+    where = f"{_name(endpoint)}/v1/chat/completions: the readiness question {question.request_id}"
     client = openai.OpenAI(
         base_url=f"{endpoint.base_url}/v1",
         api_key=endpoint.api_key or "none",
@@ -104,6 +106,7 @@ def ask_once(endpoint: Endpoint, question: ReadinessQuestion) -> str:
                 messages=list(question.messages),  # type: ignore[arg-type]
                 max_tokens=question.max_tokens,
                 temperature=0,
+                extra_headers={"X-Request-Id": question.request_id},
             )
     except openai.BadRequestError as error:
         raise ArtifactError(
@@ -151,3 +154,8 @@ def _name(endpoint: Endpoint) -> str:
 
 def _quote(words: str) -> str:
     return words if len(words) <= _QUOTED else words[:_QUOTED] + "…"
+
+
+def request_id(run_id: str, role: str) -> str:
+    """Returns the id of a readiness question, by which an engine's log names it; never the same."""
+    return f"{run_id}-{role}-readiness-{secrets.token_hex(4)}"

@@ -129,6 +129,60 @@ def test_a_stubborn_engine_is_killed_with_its_whole_group(
     assert until(lambda: group_members(group) == [])
 
 
+def test_after_the_end_it_is_seen_that_everything_is_gone(
+    launch: Callable[..., ServerProcess],
+) -> None:
+    server = launch("serves")
+    server.wait_ready(quietly)
+    running = {one.what: one.gone for one in server.postconditions()}
+    assert running == {"processes": True, "socket": False, "workspace": False}  # none counted yet
+    server.stop()
+    found = server.postconditions()
+    assert {one.what: one.gone for one in found} == dict.fromkeys(running, True)
+    assert int(found[0].detail.split()[0]) >= 3  # timeout, guard, engine
+
+
+def test_a_process_that_left_its_group_and_its_parent_is_found_and_killed(
+    launch: Callable[..., ServerProcess],
+) -> None:
+    server = launch("leaves_the_group")
+    server.wait_ready(quietly)
+    pid = int((server._workspace.temporary / "daemon.pid").read_text())
+    assert os.getpgid(pid) != server._process.pid
+    assert psutil.Process(pid).ppid() != server._process.pid
+    server.stop()
+    assert until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+    assert all(one.gone for one in server.postconditions())
+
+
+def test_what_outlives_its_end_is_said_to_be_there(
+    launch: Callable[..., ServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.adapters.server_remains._PATIENCE_S", 0.2)
+    monkeypatch.setattr("assay.adapters.server_remains.kill", lambda left: None)
+    server = launch("leaves_the_group")
+    server.wait_ready(quietly)
+    pid = int((server._workspace.temporary / "daemon.pid").read_text())
+    try:
+        server.stop()
+        left = next(one for one in server.postconditions() if one.what == "processes")
+        assert left.gone is False
+        assert str(pid) in left.detail
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_an_engine_does_not_outlive_the_guard_that_would_end_it(
+    launch: Callable[..., ServerProcess],
+) -> None:
+    server = launch("serves")
+    server.wait_ready(quietly)
+    guard = psutil.Process(server._process.pid).children()[0]
+    engine = next(one for one in guard.children() if "fault_engine" in " ".join(one.cmdline()))
+    guard.kill()
+    assert until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE, 5)
+
+
 def test_stopping_twice_is_harmless(launch: Callable[..., ServerProcess]) -> None:
     server = launch("serves")
     server.wait_ready(quietly)

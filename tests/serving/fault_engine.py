@@ -136,6 +136,17 @@ def fail_early() -> None:
         time.sleep(3600)
 
 
+def leave_the_group() -> None:
+    """Starts a daemon: a session of its own, and a parent that is gone."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            Path(os.environ["TMPDIR"], "daemon.pid").write_text(str(os.getpid()))
+            time.sleep(3600)
+        os._exit(0)
+    os.wait()
+
+
 def main() -> None:
     """Fails early, or serves."""
     fail_early()
@@ -146,6 +157,8 @@ def main() -> None:
         Path(os.environ["FAULT_ENVIRONMENT_FILE"]).write_text(json.dumps(dict(os.environ)))
     if MODE == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if MODE == "leaves_the_group":
+        leave_the_group()
     print("Starting to load model", flush=True)
     if MODE == "link":
         Path(path).symlink_to("/run/docker.sock")
