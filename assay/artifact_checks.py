@@ -50,10 +50,13 @@ class ArtifactRules:
         architectures: architecture → `model_type` that may be served.
         reviewed_templates: hex SHA-256 of chat templates that somebody has read, and that may
             branch on what a message says.
+        golden_renderings: hex SHA-256 of each chat template that may be served → that of its golden
+            rendering (`chat_template_rendering`); None allows every template that passes the lint.
     """
 
     architectures: Mapping[str, str] = field(default_factory=lambda: dict(ARCHITECTURES))
     reviewed_templates: frozenset[str] = frozenset()
+    golden_renderings: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +206,14 @@ def _check_template(
     name = CHAT_TEMPLATE if own is not None else "tokenizer_config.json (chat_template)"
     template = own if own is not None else embedded
     if template is not None:
+        pinned = rules.golden_renderings
+        if pinned is not None and digests.text_sha256(template) not in pinned:
+            raise refuse(
+                "template-pin",
+                f"{name}: its SHA-256 {digests.text_sha256(template)} is not among the "
+                f"{len(pinned)} chat templates that trust.yaml allows; read it, then list what "
+                "`assay store template` prints",
+            )
         reviewed = digests.text_sha256(template) in rules.reviewed_templates
         lint(template, name=name, reviewed=reviewed)
     return template

@@ -90,12 +90,12 @@ class ImagePolicy:
         scan = read_scan(beside / rules.report) if rules.report is not None else None
         return cls(rules=rules, scan=scan)
 
-    def why_not(self, image: str, version: str, now: datetime) -> str | None:
+    def why_not(self, image: str, version: str | None, now: datetime) -> str | None:
         """Says why an engine may not serve, or None when it may.
 
         Args:
             image: `repo@sha256:…` or an image id, as the engine's container states it.
-            version: what the engine says at `/version`.
+            version: what the engine says at `/version`; None where it has not spoken yet.
             now: for the age of the report and the waivers.
         """
         digest = image.rpartition("@")[2]
@@ -105,7 +105,7 @@ class ImagePolicy:
                 f"image {digest} is not on the list of allowed images ({len(allowed)} of them); "
                 "add it under images.allowed once somebody has looked at it"
             )
-        if minimum is not None and Version(version) < Version(minimum):
+        if minimum and version and Version(version) < Version(minimum):
             return f"the engine says it is version {version}, expected {minimum} or later; update"
         return None if self.scan is None else self._why_not_by(self.scan, digest, now)
 

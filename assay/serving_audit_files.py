@@ -157,8 +157,8 @@ def _compose_ports(node: _Node) -> Iterator[PublishedPort]:
         if word is None:  # the long form
             published = item.get("published").word() or item.get("target").word()
             if published is not None:
-                address = item.get("host_ip").word()
-                yield PublishedPort(address=address.text if address else "", words=published)
+                host = item.get("host_ip").word()
+                yield PublishedPort(address=host.text if host else "", words=published)
             continue
         address, _, rest = word.text.rpartition(":")[0].rpartition(":")
         yield PublishedPort(address=address if rest else "", words=word)
@@ -255,8 +255,8 @@ def _pod_container(pod: _Node, container: _Node, title: str) -> Container:
 def _environment(node: _Node) -> tuple[dict[str, Word], dict[str, Word]]:
     """Returns the variables, and those among them whose secret stands in the file itself."""
     found: dict[str, tuple[Word, str]] = {}
-    for key, value in node.pairs():
-        found[key] = (_Node(value).word() or Word("", _Node(value).line), _raw(value))
+    for key, inner in node.pairs():
+        found[key] = (_Node(inner).word() or Word("", _Node(inner).line), _raw(inner))
     for item in node.items():
         word, name = item.word(), item.get("name").word()
         if word is not None:

@@ -42,8 +42,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_public_key,
 )
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
+from assay.artifact import Sha256Hex
+from assay.artifact_checks import ArtifactRules
+from assay.awq_layout import ARCHITECTURES
 from assay.documents import Document, read_text, read_yaml
 from assay.errors import ConfigError
 from assay.image_policy import ImagePolicy, ImageRules
@@ -82,6 +85,52 @@ class ApproverEntry(TrustEntry):
     roles: tuple[Office, ...] = Field(min_length=1)
 
 
+class TemplateEntry(Document):
+    """One chat template that may be served: what `assay store template` prints."""
+
+    sha256: Sha256Hex
+    rendering_sha256: Sha256Hex
+    reviewed: bool = Field(
+        default=False, description="Somebody has read it: it may branch on what a message says."
+    )
+
+
+class ArtifactSection(Document):
+    """The section `artifacts` of `trust.yaml`: what may be served, beyond what always holds."""
+
+    architectures: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Architectures that may be served; else all known."
+    )
+    chat_templates: tuple[TemplateEntry, ...] | None = Field(
+        default=None, description="Chat templates that may be served; else all that pass the lint."
+    )
+
+    @field_validator("architectures")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
+            if name not in ARCHITECTURES:
+                raise ValueError(
+                    f"{name!r} is unknown; expected some of {', '.join(ARCHITECTURES)}"
+                )
+        return names
+
+    def rules(self) -> ArtifactRules:
+        """Returns the section as rules."""
+        templates = self.chat_templates
+        return ArtifactRules(
+            architectures={
+                name: kind
+                for name, kind in ARCHITECTURES.items()
+                if self.architectures is None or name in self.architectures
+            },
+            reviewed_templates=frozenset(one.sha256 for one in templates or () if one.reviewed),
+            golden_renderings=None
+            if templates is None
+            else {one.sha256: one.rendering_sha256 for one in templates},
+        )
+
+
 class TrustDocument(Document):
     """The whole of `trust.yaml`."""
 
@@ -91,12 +140,13 @@ class TrustDocument(Document):
     identities: tuple[IdentityEntry, ...] = ()
     gates: tuple[TrustEntry, ...] = ()
     approvers: tuple[ApproverEntry, ...] = ()
+    artifacts: ArtifactSection = ArtifactSection()
     images: ImageRules | None = None
 
     @model_validator(mode="after")
     def _somebody_may_sign(self) -> "TrustDocument":
-        if not (self.keys or self.authorities or self.identities):
-            raise ValueError("expected at least one of keys, authorities and identities")
+        if not (self.keys or self.authorities or self.identities or self.gates):
+            raise ValueError("expected at least one of keys, authorities, identities and gates")
         return self
 
 
@@ -160,6 +210,15 @@ class TrustedKeys:
     def by_id(self, key_id: str) -> TrustedKey | None:
         """Returns the key with an id, or None."""
         return next((key for key in self.keys if key.key_id == key_id), None)
+
+
+def read_artifact_rules(path: Path) -> ArtifactRules:
+    """Reads the section `artifacts` of a trust file; without one, what always holds.
+
+    Raises:
+        ConfigError: the file is missing or wrong.
+    """
+    return read_yaml(path, TrustDocument).artifacts.rules()
 
 
 def read_image_policy(path: Path) -> ImagePolicy | None:

@@ -3,17 +3,21 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from assay.errors import ConfigError
-from assay.ports import ArtifactStore, ChatClient, ModelServer, Registry
+from assay.ports import ChatClient, ModelServer, Registry
 from assay.serving_profile import load_serving
 from assay.warrant import Gatekeeper
 from flows.gathering import Ports
 from flows.notary import Notary
 from flows.request import BackendName, GateRequest
 from flows.settings import Settings
+
+if TYPE_CHECKING:
+    from assay.adapters.sealed_store import SealedStore
 
 LOCAL_BACKENDS: tuple[BackendName, ...] = ("docker", "process")
 
@@ -33,7 +37,7 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
 
     notary = Notary.of(settings)
     backend = request.backend or default_backend(request)
-    server = server_for(backend)
+    server = guarded(server_for(backend), backend, settings)
     return Ports(
         # What answers at a URL never comes from the store, so no key has to be trusted for it.
         store=store_for(settings) if backend != "endpoint" else InMemoryStore(TrustedKeys(())),
@@ -57,7 +61,7 @@ def registry_for(settings: Settings, notary: Notary) -> Registry:
     return MlflowRegistry(settings.tracking_uri, settings.locks, gatekeeper)
 
 
-def store_for(settings: Settings) -> ArtifactStore:
+def store_for(settings: Settings) -> "SealedStore":
     """Returns the trusted store, with the keys pinned in the trust file.
 
     Raises:
@@ -65,7 +69,7 @@ def store_for(settings: Settings) -> ArtifactStore:
     """
     from assay.adapters.store_cache import BlobCache
     from assay.adapters.store_fsspec import FsspecStore
-    from assay.trust import TrustedKeys
+    from assay.trust import TrustedKeys, read_artifact_rules
 
     if not settings.trust.exists():
         raise ConfigError(
@@ -75,6 +79,7 @@ def store_for(settings: Settings) -> ArtifactStore:
     return FsspecStore(
         settings.store,
         TrustedKeys.load(settings.trust),
+        rules=read_artifact_rules(settings.trust),
         storage_options=settings.store_options,
         cache=BlobCache(settings.downloads, limit_bytes=settings.cache_limit_bytes),
     )
@@ -101,6 +106,24 @@ def reap_everything(settings: Settings) -> Sequence[str]:
     except Timeout:
         lines.append("a gate is running: staged copies were left alone")
     return lines
+
+
+def guarded(server: ModelServer, backend: BackendName, settings: Settings) -> ModelServer:
+    """Lets a back end start only the images that the trust file allows, where it speaks of them.
+
+    A process has no image, and what answers at a URL does not show one: their verdicts move
+    production only where the policy lists these back ends.
+
+    Raises:
+        ConfigError: the trust file or the vulnerability report that it names is wrong.
+    """
+    from assay.adapters.server_guarded import GuardedServer
+    from assay.trust import read_image_policy
+
+    if backend not in ("docker", "kubernetes") or not settings.trust.exists():
+        return server
+    policy = read_image_policy(settings.trust)
+    return server if policy is None else GuardedServer(server, policy)
 
 
 def server_for(backend: BackendName) -> ModelServer:

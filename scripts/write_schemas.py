@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from assay.artifact import Manifest, Metadata, ReleaseManifest
 from assay.documents import Document
 from assay.golden_set import GoldenRow, ProbeRow
 from assay.load.profile import LoadProfile
@@ -19,6 +20,7 @@ from assay.policy import Policy
 from assay.predictions import LatencyRow, PredictionRow
 from assay.serving_profile import Serving
 from assay.task import Task
+from assay.trust import TrustDocument
 from assay.tuning.document import TuningReport
 from assay.tuning.space import TuningPlan
 from assay.verdict_document import ContextDocument, VerdictDocument
@@ -40,6 +42,10 @@ DOCUMENTS: dict[str, type[Document]] = {
     "tune": TuningPlan,
     "tuning": TuningReport,
     "verdict": VerdictDocument,
+    "trust": TrustDocument,
+    "artifact_metadata": Metadata,
+    "artifact_manifest": Manifest,
+    "artifact_release": ReleaseManifest,
 }
 
 

@@ -93,19 +93,82 @@ class SealedStore(StoreReader):
                     f"{self._where(model, version)}: the store holds {twin!r}, which is the same "
                     "version in another spelling; publish under a higher version [version-twin]"
                 )
-            release = artifact.release_manifest(
-                model=model,
-                version=version,
-                digest=manifest.digest,
-                chat_template_sha256=checked.chat_template_sha256,
-                sequence=self._next_sequence(model, others),
-                created_at=now,
-            )
-            (staged / MANIFEST).write_bytes(manifest.canonical())
-            sign_folder(staged, staged.parent / SIGNATURE, private_key, certificate)
-            shutil.move(staged.parent / SIGNATURE, staged / SIGNATURE)
-            self._upload(staged, ref, sign_statement(release.canonical(), private_key), now)
+            envelope = self._sealed(
+                staged, ref, checked, now, self._next_sequence(model, others),
+                private_key, certificate,
+            )  # fmt: skip
+            self._upload(staged, ref, envelope, now)
         return ref
+
+    def sign(
+        self,
+        folder: Path,
+        destination: Path,
+        *,
+        model: str,
+        version: str,
+        private_key: Path,
+        certificate: Path | None = None,
+        sequence: int | None = None,
+    ) -> ArtifactRef:
+        """Signs a model folder without publishing it.
+
+        Args:
+            folder: the model's files; not touched.
+            destination: a folder that does not exist; afterwards it holds a version as the store
+                lays it out, ready to be copied to `<root>/<model>/<version>`.
+            model: the model's name.
+            version: the version.
+            private_key: an EC key in PEM.
+            certificate: vouches for a key that is not pinned itself.
+            sequence: the place among the model's publications; None asks the store for the next.
+
+        Raises:
+            ConfigError: the key does not count, or the destination exists.
+            ArtifactError: the folder is not publishable.
+            InfrastructureError: the store cannot be asked.
+        """
+        artifact.check_model_name(model)
+        artifact.check_version(version)
+        self._check_signer(private_key, certificate)
+        if destination.exists():
+            raise ConfigError(f"{destination}: exists already; name a new folder")
+        if sequence is None:
+            sequence = self._next_sequence(model, self.versions(model))
+        now = self._clock().astimezone(UTC).replace(microsecond=0)
+        parent = destination.absolute().parent
+        with writing(parent), staging_folder(parent, ".assay-sign-") as private:
+            staged = private / "artifact"
+            manifest, checked = self._stage(folder, staged, model, version, now)
+            ref = ArtifactRef(model=model, version=version, digest=manifest.digest)
+            envelope = self._sealed(staged, ref, checked, now, sequence, private_key, certificate)
+            (staged / RELEASE).write_bytes(envelope)
+            staged.rename(destination)
+        return ref
+
+    def _sealed(
+        self,
+        staged: Path,
+        ref: ArtifactRef,
+        checked: CheckedArtifact,
+        now: datetime,
+        sequence: int,
+        private_key: Path,
+        certificate: Path | None,
+    ) -> bytes:
+        """Writes manifest and signature beside the staged files; returns the release manifest."""
+        release = artifact.release_manifest(
+            model=ref.model,
+            version=ref.version,
+            digest=ref.digest,
+            chat_template_sha256=checked.chat_template_sha256,
+            sequence=sequence,
+            created_at=now,
+        )
+        signature = staged.parent / SIGNATURE
+        sign_folder(staged, signature, private_key, certificate)
+        shutil.move(signature, staged / SIGNATURE)
+        return sign_statement(release.canonical(), private_key)
 
     def _stored(self, model: str, version: str) -> tuple[Release, Manifest]:
         listing = self._transport.entries(f"{model}/{version}")
@@ -156,7 +219,9 @@ class SealedStore(StoreReader):
         entries[METADATA] = FileEntry(
             size=len(written), sha256=digests.of_bytes(written).removeprefix("sha256:")
         )
-        return Manifest(files=entries), checked
+        manifest = Manifest(files=entries)
+        (staged / MANIFEST).write_bytes(manifest.canonical())
+        return manifest, checked
 
     def _same_or_refuse(
         self, ref: ArtifactRef, manifest: Manifest, stored: Manifest

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from assay import digests
 from assay.adapters.signer_keyless import is_bundle, verify_keyless
 from assay.adapters.signer_model_signing import verify_folder
+from assay.adapters.template_renderer import render_bounded
 from assay.artifact import (
     CHAT_TEMPLATE,
     MANIFEST,
@@ -26,6 +27,7 @@ from assay.artifact import (
 )  # fmt: skip
 from assay.artifact_checks import ArtifactRules, CheckedArtifact, check_folder
 from assay.artifact_files import refuse
+from assay.chat_template_rendering import renderings_digest
 from assay.documents import describe, parse_json
 from assay.envelopes import verify_statement
 from assay.errors import ConfigError
@@ -139,9 +141,30 @@ def verify_copy(
         raise refuse(
             "template-digest", f"{where}: the chat template is not the one that was released"
         )
+    check_rendering(checked, rules, where)
     shutil.move(folder / METADATA, seals_folder / METADATA)
     _lock(folder, seals_folder, checked.chat_template)
     return checked
+
+
+def check_rendering(checked: CheckedArtifact, rules: ArtifactRules, where: str) -> None:
+    """Compares what the chat template makes of fixed messages with the golden rendering.
+
+    Raises:
+        ArtifactError: it makes something else of them, or does not end.
+    """
+    template, pinned = checked.chat_template, rules.golden_renderings
+    if template is None or pinned is None:
+        return
+    found = renderings_digest(render_bounded(template, where))
+    expected = pinned[str(checked.chat_template_sha256)]
+    if found != expected:
+        raise refuse(
+            "template-rendering",
+            f"{where}: the chat template renders the fixed messages as {found}, expected "
+            f"{expected}; look at both (`assay store template`), then correct trust.yaml or the "
+            "template",
+        )
 
 
 def _lock(folder: Path, seals_folder: Path, chat_template: str | None) -> None:

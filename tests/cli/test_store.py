@@ -38,6 +38,21 @@ def test_a_version_is_published_listed_pulled_and_verified(assay: Assay, store: 
     assert (again.code, again.document["digest"]) == (0, pulled.document["digest"])
 
 
+def test_a_signed_folder_is_a_version_once_it_lies_in_the_store(assay: Assay, store: Desk) -> None:
+    words = ("store", "sign", "model", "emotion", "1.1.0", "signed", "--key", "key.pem", "--json")
+    signed = assay(*words)
+    assert signed.code == 0, signed.err
+    assert assay("store", "list", "emotion").out == "1.0.0\n", "nothing was published"
+    assert assay(*words).code == 2, "a folder is never overwritten"
+    (store.folder / "signed").rename(store.folder / "home/store/emotion/1.1.0")
+    verified = assay("store", "verify", "emotion", "1.1.0", "--json")
+    assert verified.document["digest"] == signed.document["digest"]
+    renamed = store.folder / "home/store/emotion/1.1.0"
+    renamed.rename(store.folder / "home/store/emotion/1.2.0")
+    replayed = assay("store", "verify", "emotion", "1.2.0", "--json")
+    assert (replayed.code, "[replay]" in replayed.error) == (10, True)
+
+
 def test_a_changed_byte_is_refused_and_nothing_is_left(assay: Assay, store: Desk) -> None:
     path = store.folder / "home/store/emotion/1.0.0/config.json"
     path.write_bytes(path.read_bytes().replace(b"qwen2", b"qwen3"))
@@ -120,3 +135,25 @@ def test_a_store_that_is_not_there_is_no_usage_error(
     done = assay("store", "list", "emotion", "--json")
     assert done.code == 12
     assert "unmounted" in done.error
+
+
+def test_a_template_is_shown_with_the_entry_that_allows_it(assay: Assay, store: Desk) -> None:
+    shown = assay("store", "template", "model/chat_template.jinja", "--json").document
+    fields = (f'{name}: "{shown[name]}"' for name in ("sha256", "rendering_sha256"))
+    entry = "{" + ", ".join(fields) + "}"
+    assert assay("store", "template", "model/chat_template.jinja").out == f"- {entry}\n"
+    trust = (store.folder / "trust.yaml").read_text()
+    store.write("trust.yaml", f"{trust}artifacts: {{chat_templates: [{entry}]}}\n")
+    assert assay("store", "verify", "emotion", "1.0.0", "--json").code == 0
+    other = entry.replace(shown["sha256"], "0" * 64)
+    store.write("trust.yaml", f"{trust}artifacts: {{chat_templates: [{other}]}}\n")
+    refused = assay("store", "verify", "emotion", "1.0.0", "--json")
+    assert (refused.code, "[template-pin]" in refused.error) == (10, True)
+
+
+def test_an_architecture_that_is_not_allowed_is_refused(assay: Assay, store: Desk) -> None:
+    trust = (store.folder / "trust.yaml").read_text()
+    store.write("trust.yaml", f"{trust}artifacts: {{architectures: [LlamaForCausalLM]}}\n")
+    assert assay("store", "verify", "emotion", "1.0.0", "--json").code == 10
+    store.write("trust.yaml", f"{trust}artifacts: {{architectures: [SomethingElse]}}\n")
+    assert assay("store", "verify", "emotion", "1.0.0", "--json").code == 2
