@@ -12,6 +12,7 @@ import httpx
 
 from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.errors import AssayError, ConfigError
+from assay.policy import Policy
 from assay.serving_profile import ContainerLimits, Profile, load_serving
 from assay.task import load_task
 from flows.settings import Settings, from_environment
@@ -37,6 +38,7 @@ def examine() -> list[Check]:
         _serving_runtime(Path(profile.python)),
         _docker(profile.image),
         _trust(settings),
+        _gate_key(settings),
         _store(settings),
         _registry(settings),
         _golden(),
@@ -93,6 +95,19 @@ def _trust(settings: Settings) -> Check:
     return _attempt(
         "trusted keys", load, "make a key with `assay store keygen` and list it in trust.yaml"
     )
+
+
+def _gate_key(settings: Settings) -> Check:
+    what = "signing key of this gate (without it nothing moves production)"
+    try:
+        from flows.notary import Notary
+
+        complaint = Notary.of(settings).complaint(Policy(schema_version=1, evaluators={"-": {}}))
+    except ConfigError as error:
+        complaint = str(error)
+    if complaint is None:
+        return Check(what=what, found=str(settings.signing_key))
+    return Check(what=what, found=complaint, mend="assay store keygen --gate")
 
 
 def _store(settings: Settings) -> Check:

@@ -3,7 +3,8 @@
     make demo        (or: .venv/bin/python examples/emotion/demo.py --backend process)
 
 Runs in the gate's environment. Builds what is missing (golden set, models, keys, store), makes
-1.0.0 production, then gates every later version in order. A second run does again only what has
+1.0.0 production, then gates every later version in order, and last the engine settings of
+`serving-slow.yaml` with the version that is then in production. A second run does again only what has
 changed: a verdict whose inputs are the same is read back from MLflow, not computed anew. Everything
 it makes lies in .assay/demo; removing that folder starts over.
 """
@@ -26,8 +27,10 @@ from assay.adapters.signer_model_signing import generate_keypair
 from assay.cli.output import TimedProgress, terminable
 from assay.errors import AssayError
 from assay.ports import Progress
+from assay.records import FindingStatus
 from flows.conclude import GateResult
 from flows.conduct import conduct
+from flows.gate_key import make_gate_key
 from flows.request import BackendName, GateRequest
 from flows.settings import Settings
 from flows.steps import PlainSteps
@@ -37,19 +40,56 @@ from flows.wiring import default_backend, store_for, wire
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 MODEL = "emotion-demo"
-BASELINE, CANDIDATES, TAMPERED = "1.0.0", ("1.1.0", "1.2.0", "1.3.0"), "1.3.0"
-EXPECTED = {"1.1.0": "promote", "1.2.0": "block", "1.3.0": "block"}
+BASELINE, TAMPERED = "1.0.0", "1.3.0"
+VERSIONS = (BASELINE, "1.1.0", "1.2.0", TAMPERED)
+SETTLED, SLOW_SERVING = "1.1.0", HERE / "serving-slow.yaml"
 MLFLOW_PORT = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one candidate, for the table."""
+class Candidate:
+    """One thing to gate: a version, or other engine settings for the one in production.
 
+    `verdict` is what it is meant to show, `by` the beginning of the metric that must decide it.
+    """
+
+    name: str
     version: str
+    verdict: str
+    by: str = ""
+    serving: Path | None = None
+
+
+DEMONSTRATED = (
+    Candidate(name="1.1.0", version="1.1.0", verdict="promote"),
+    Candidate(name="1.2.0", version="1.2.0", verdict="block", by="emotion_f1/"),
+    Candidate(name="1.3.0", version="1.3.0", verdict="block", by="artifact/"),
+    Candidate(
+        name="1.1.0, one request at a time",
+        version=SETTLED,
+        verdict="block",
+        by="latency/",
+        serving=SLOW_SERVING,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one candidate, for the table; `failed` are the metrics that decided."""
+
+    candidate: Candidate
     verdict: str
     reason: str
     report: Path | None
+    failed: tuple[str, ...] = ()
+
+    @property
+    def as_meant(self) -> bool:
+        """Whether the verdict is the one to show, for the reason it is to be shown for."""
+        meant = self.candidate
+        decided = not meant.by or any(metric.startswith(meant.by) for metric in self.failed)
+        return self.verdict == meant.verdict and decided
 
 
 def main() -> int:
@@ -65,10 +105,11 @@ def main() -> int:
         backend = arguments.backend or default_backend(request_for(BASELINE, None))
         progress(f"the engine runs as: {backend}")
         if not has_production(settings, backend):
-            gate(BASELINE, settings, backend, progress)
-        outcomes = [gate(version, settings, backend, progress) for version in CANDIDATES]
+            first = Candidate(name=BASELINE, version=BASELINE, verdict="promote")
+            gate(first, settings, backend, progress)
+        outcomes = [gate(one, settings, backend, progress) for one in DEMONSTRATED]
     show(outcomes, settings, progress)
-    wrong = [one.version for one in outcomes if one.verdict != EXPECTED[one.version]]
+    wrong = [one.candidate.name for one in outcomes if not one.as_meant]
     if wrong:
         print(f"demo: unexpected verdict for {', '.join(wrong)}; see the reports", file=sys.stderr)
     return 1 if wrong else 0
@@ -109,9 +150,11 @@ def publish_all(settings: Settings, models: Path, progress: Progress) -> None:
             "schema_version: 1\nkeys:\n  - name: demo\n    public_key: trusted.pub.pem\n",
             encoding="utf-8",
         )
+    if settings.signing_key is None:
+        make_gate_key(settings)
     store = store_for(settings)
     tampered = Path(settings.store) / MODEL / TAMPERED
-    for version in (BASELINE, *CANDIDATES):
+    for version in VERSIONS:
         if version == TAMPERED and tampered.exists():
             continue  # published, and changed since: publishing it again is rightly refused
         ref = store.publish(models / version, model=MODEL, version=version, private_key=private)
@@ -121,14 +164,17 @@ def publish_all(settings: Settings, models: Path, progress: Progress) -> None:
             progress(f"changed one byte of {MODEL} {version} after it was signed")
 
 
-def request_for(version: str, backend: BackendName | None) -> GateRequest:
-    """Returns the request to gate one version."""
+def request_for(
+    version: str, backend: BackendName | None, serving: Path | None = None
+) -> GateRequest:
+    """Returns the request to gate one version, or engine settings against the project's own."""
     return GateRequest(
         model=MODEL,
         version=version,
         policy=HERE / "policy.yaml",
         task=ROOT / "task.yaml",
-        serving=ROOT / "serving.yaml",
+        serving=serving or ROOT / "serving.yaml",
+        production_serving=None if serving is None else ROOT / "serving.yaml",
         backend=backend,
     )
 
@@ -139,10 +185,12 @@ def has_production(settings: Settings, backend: BackendName) -> bool:
     return registry.production(MODEL) is not None
 
 
-def gate(version: str, settings: Settings, backend: BackendName, progress: Progress) -> Outcome:
-    """Gates one version."""
-    progress(f"── gate {MODEL} {version} ──")
-    request = request_for(version, backend)
+def gate(
+    candidate: Candidate, settings: Settings, backend: BackendName, progress: Progress
+) -> Outcome:
+    """Gates one candidate."""
+    progress(f"── gate {MODEL} {candidate.name} ──")
+    request = request_for(candidate.version, backend, candidate.serving)
     started = time.monotonic()
     try:
         result: GateResult = conduct(
@@ -153,13 +201,16 @@ def gate(version: str, settings: Settings, backend: BackendName, progress: Progr
             progress=progress,
         )
     except AssayError as error:
-        return Outcome(version=version, verdict="error", reason=str(error), report=None)
-    progress(f"{version}: {result.verdict.verdict.value} after {time.monotonic() - started:.0f} s")
+        return Outcome(candidate=candidate, verdict="error", reason=str(error), report=None)
+    verdict, seconds = result.verdict, time.monotonic() - started
+    progress(f"{candidate.name}: {verdict.verdict.value} after {seconds:.0f} s")
+    failed = (f for f in verdict.findings if f.gating and f.status is FindingStatus.FAILED)
     return Outcome(
-        version=version,
-        verdict=result.verdict.verdict.value,
+        candidate=candidate,
+        verdict=verdict.verdict.value,
         reason=one_line(result),
         report=result.evidence_dir / "report.html",
+        failed=tuple(finding.metric for finding in failed),
     )
 
 
@@ -173,11 +224,11 @@ def show(outcomes: list[Outcome], settings: Settings, progress: Progress) -> Non
     colours = {"promote": "green", "block": "red"}
     for one in outcomes:
         colour = colours.get(one.verdict, "yellow")
-        table.add_row(one.version, f"[bold {colour}]{one.verdict}[/]", escape(one.reason))
+        table.add_row(one.candidate.name, f"[bold {colour}]{one.verdict}[/]", escape(one.reason))
     console.print(table)
     for one in outcomes:
         if one.report is not None:
-            print(f"report {one.version}: {_shown(one.report)}")
+            print(f"report {one.candidate.name}: {_shown(one.report)}")
     uri = f"sqlite:///{_shown(settings.home / 'mlflow.db')}"
     print(
         "compare in MLflow's UI: .venv/bin/mlflow server --workers 1 --port "
