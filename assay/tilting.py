@@ -26,6 +26,10 @@ _NORMAL_FROM = 25
 _FEW_KINDS, _NORMAL_FROM_OF_FEW = 8, 2_500
 """Each of so few kinds weighs much, so it is drawn exactly for longer."""
 
+_POOLED_FROM = 2
+"""Normal kinds a column from which their sums are drawn, not they: then even their discordant
+cases are so many that the skewness of a count is nothing in the sum."""
+
 _SCATTERED_BELOW = 5
 """Expected cases of a kind up to which its cases are dealt out over the replicates."""
 
@@ -118,13 +122,15 @@ class _Tilt:
         """Resampled differences, and what reweighting them needs."""
         tilted, log_mass = self.at(strength)
         drawn = self.drawn
+        columns = np.column_stack([drawn.totals, self.psi, np.ones(len(tilted))])
         batch = max(1, _DRAW_BYTES // (8 * len(tilted)))
         values, scores, cases = [], [], []
         for start in range(0, replicates, batch):
-            counts = resampled_counts(drawn.n * tilted, min(batch, replicates - start), rng)
-            values.append(mean_difference(counts @ drawn.totals))
-            scores.append(counts @ self.psi)
-            cases.append(counts.sum(axis=1))
+            size = min(batch, replicates - start)
+            sums = resampled_sums(drawn.n * tilted, columns, size, rng)
+            values.append(mean_difference(sums[:, :-2]))
+            scores.append(sums[:, -2])
+            cases.append(sums[:, -1])
         return _Draw(
             strength=strength,
             log_mass=log_mass,
@@ -150,6 +156,27 @@ class _Draw:
         mass = log_mass - self.log_mass
         exponent = shift * self.scores[self.exceeds] - mass * self.cases[self.exceeds]
         return float(np.exp(exponent).sum() / len(self.exceeds))
+
+
+def resampled_sums(
+    expected: Floats, columns: Floats, size: int, rng: np.random.Generator
+) -> Floats:
+    """Sums of columns over resampled kinds, shape (size, columns).
+
+    Where many more kinds are drawn as normal than there are columns, their sums are drawn at once,
+    as what they are: jointly normal, with the covariance of independent counts.
+    """
+    many = expected >= _NORMAL_FROM
+    if many.sum() <= _POOLED_FROM * columns.shape[1]:
+        return resampled_counts(expected, size, rng) @ columns
+    rest = resampled_counts(expected[~many], size, rng) @ columns[~many]
+    pooled = columns[many]
+    covariance = (pooled.T * expected[many]) @ pooled
+    # Some columns follow from others; a trace of noise makes the root exist, and be the only one.
+    covariance[np.diag_indices(len(covariance))] += _TOLERANCE * covariance.diagonal().max()
+    z = rng.standard_normal((size, columns.shape[1]))
+    sums: Floats = rest + expected[many] @ pooled + z @ np.linalg.cholesky(covariance).T
+    return sums
 
 
 def resampled_counts(expected: Floats, size: int, rng: np.random.Generator) -> Floats:

@@ -1,8 +1,17 @@
+import math
+
 import numpy as np
 import pytest
 
+from assay import tilting
 from assay.noninferiority import class_resampling, macro_resampling
-from assay.tilting import _Tilt, influence, mean_difference, resampled_counts
+from assay.tilting import (
+    _Tilt,
+    influence,
+    mean_difference,
+    resampled_counts,
+    resampled_sums,
+)
 from bench.simulation import STRUCTURES, draw, gate_population
 from tests.assay.test_noninferiority import cells_of
 
@@ -59,3 +68,34 @@ def test_counts_have_the_mean_and_spread_of_cases_drawn_one_by_one():
     assert np.quantile(mean_difference(ours), quantiles) == pytest.approx(
         np.quantile(mean_difference(exact), quantiles), abs=0.15 * spread
     )
+
+
+def test_sums_drawn_at_once_are_distributed_as_sums_of_kinds(monkeypatch):
+    counts = draw(
+        gate_population(STRUCTURES["seven balanced"], 0.7, 0.08), 300_000, 1,
+        np.random.default_rng(3),
+    )[0]  # fmt: skip
+    drawn = macro_resampling(cells_of(counts))
+    expected = drawn.n * drawn.probabilities
+    at_once = resampled_sums(expected, drawn.totals, 20_000, np.random.default_rng(1))
+    monkeypatch.setattr(tilting, "_POOLED_FROM", math.inf)
+    kinds = resampled_sums(expected, drawn.totals, 20_000, np.random.default_rng(2))
+    first, second = mean_difference(at_once), mean_difference(kinds)
+    assert first.mean() == pytest.approx(second.mean(), abs=4 * second.std() / math.sqrt(10_000))
+    assert first.std() == pytest.approx(second.std(), rel=0.03)
+    for level in (0.01, 0.05, 0.95, 0.99):
+        edge = np.quantile(second, level)
+        assert (first <= edge).mean() == pytest.approx(level, abs=0.01)
+    assert np.corrcoef(at_once.T) == pytest.approx(np.corrcoef(kinds.T), abs=0.05)
+
+
+def test_rare_kinds_are_counted_as_often_as_expected():
+    expected = np.array([0.01, 0.5, 0.5, 3.0, 4.9])
+    counts = resampled_counts(expected, 40_000, np.random.default_rng(4))
+    error = np.sqrt(expected / 40_000)
+    assert (np.abs(counts.mean(axis=0) - expected) < 4.5 * error).all()
+    assert counts.var(axis=0)[1:] == pytest.approx(expected[1:], rel=0.06)
+    for kind, rate in enumerate(expected):
+        assert (counts[:, kind] == 0).mean() == pytest.approx(math.exp(-rate), abs=0.01)
+    apart = np.corrcoef(counts[:, 1:].T) - np.eye(4)
+    assert np.abs(apart).max() < 0.025
