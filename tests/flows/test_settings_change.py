@@ -12,6 +12,7 @@ from assay.errors import ConfigError
 from assay.ports import ServeRequest
 from assay.records import VerdictKind
 from assay.serving_profile import load_serving
+from assay.verdict import verdict_bytes
 from flows.rejudge import verify_evidence
 from flows.settings_change import as_text
 from tests.gate_rig import MODEL, SERVING, Rig, make_rig
@@ -73,7 +74,7 @@ def test_settings_that_pass_become_productions_and_the_alias_stays(rig: Rig) -> 
     assert settings_in_production(rig) == ["--max-num-seqs", "32"]
     again = rig.gate("1.0.0", serving=rig.folder / "other.yaml")
     assert again.reused
-    assert again.verdict == result.verdict
+    assert verdict_bytes(again.verdict) == verdict_bytes(result.verdict)
 
 
 def test_settings_that_fail_change_nothing_that_is_recorded_of_the_version(rig: Rig) -> None:
@@ -103,7 +104,7 @@ def test_the_evidence_holds_both_serving_files_and_proves_its_verdict(rig: Rig) 
     assert theirs["profiles"]["cpu"]["arguments"] == []
     assert ours["profiles"]["cpu"]["arguments"] == ["--max-num-seqs", "1"]
     assert result.verdict.inputs["production_serving"].startswith("sha256:")
-    assert verify_evidence(folder) == result.verdict
+    assert verdict_bytes(verify_evidence(folder)) == verdict_bytes(result.verdict)
 
 
 def test_a_timeout_is_no_engine_setting(rig: Rig) -> None:
