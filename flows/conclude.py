@@ -17,6 +17,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from assay import digests, evidence
+from assay.bill_of_materials import write_bill
 from assay.errors import ArtifactError, InfrastructureError
 from assay.policy import Policy
 from assay.ports import GateRecord
@@ -26,6 +27,7 @@ from assay.records import (
     RunContext,
     SettingsMove,
     Verdict,
+    VerdictKind,
 )
 from assay.verdict import verdict_bytes
 from assay.verdict_document import ArtifactDocument
@@ -50,6 +52,8 @@ from flows.steps import Steps
 
 TOOLS = ("assay-gate", "mlflow", "prefect", "dvc", "numpy", "scipy", "scikit-learn")
 SEALS = "seals"
+LOCK = Path(__file__).parents[1] / "requirements.lock"
+"""What this gate was installed from, where it runs from its repository."""
 """Folder of what vouches for the artifacts, kept from their verification."""
 
 
@@ -75,7 +79,9 @@ class GateResult:
         """
         candidate, outcome = self.verdict.context.candidate, self.promotion
         engine = self.verdict.context.engine
-        if outcome is None or outcome.moved or candidate is None or self.verdict.only:
+        if self.verdict.verdict is not VerdictKind.PROMOTE or candidate is None:
+            return None
+        if outcome is None or outcome.moved:
             return None
         if engine is not None and engine.backend == "endpoint":
             return None
@@ -148,6 +154,13 @@ class Conclusion:
                 latency_again=answers.latency_again,
             )
         self._write_what_was_kept()
+        write_bill(
+            self.folder,
+            context=self.context,
+            golden=None if self.baseline is None else self.baseline.golden,
+            seals=self.folder / SEALS,
+            lock=LOCK if LOCK.is_file() else None,
+        )
         (self.folder / "verdict.json").write_bytes(verdict_bytes(self.judgement.verdict))
         evidence.write_json(self.folder / "timings.json", self.steps.timings_s)
         from assay.report import write_report  # plots are slow to import

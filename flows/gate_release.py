@@ -28,9 +28,10 @@ from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from pydantic import Field
 
-from assay.errors import AssayError, InfrastructureError
+from assay.errors import AssayError, ConfigError, InfrastructureError
 from assay.policy import load_policy
 from assay.records import VerdictKind
+from flows import resuming
 from flows.approval_pause import wait_for_people
 from flows.conclude import GateResult
 from flows.conduct import conduct
@@ -134,6 +135,10 @@ def gate_release(
         str | None,
         Field(description="Production's own serving file: judges engine settings, not the model."),
     ] = None,
+    resume: Annotated[
+        str | None,
+        Field(description="A run that was killed and goes on with the request it began with."),
+    ] = None,
 ) -> State[Any]:
     """Judges a candidate version against production and promotes or blocks it.
 
@@ -158,13 +163,28 @@ def gate_release(
     settings = from_environment()
     log = flow_logger()
     try:
+        if resume is not None:
+            begun = resuming.request_of(settings, resume)
+            if (begun.model, begun.version) != (model, version):
+                raise ConfigError(
+                    f"run {resume} is of {begun.model} {begun.version}, found {model} {version}; "
+                    "name those, or another run"
+                )
+            request = begun
         ports, steps = wire(request, settings), PrefectSteps()
 
-        def gate(asked: GateRequest) -> GateResult:
-            return conduct(asked, settings=settings, ports=ports, steps=steps, progress=log.info)
+        def gate(asked: GateRequest, goes_on: str | None = None) -> GateResult:
+            return conduct(
+                asked,
+                settings=settings,
+                ports=ports,
+                steps=steps,
+                progress=log.info,
+                resume=goes_on,
+            )
 
         result = wait_for_people(
-            gate(request),
+            gate(request, resume),
             settings=settings,
             ports=ports,
             wait_s=load_policy(request.policy).promotion.wait_hours * 3600,
@@ -195,8 +215,8 @@ def _conclude(result: GateResult) -> State[Any]:
         return Completed(name="Overridden" if overridden else "Promote", message=verdict.summary)
     if verdict.verdict is not VerdictKind.PROMOTE:
         return Failed(name=verdict.verdict.value.capitalize(), message=verdict.summary)
-    if result.promotion is not None and not result.promotion.moved:
-        return Failed(name="NotPromoted", message=result.promotion.reason)
+    if result.not_promoted is not None:
+        return Failed(name="NotPromoted", message=result.not_promoted)
     return Completed(name="Promote", message=verdict.summary)
 
 

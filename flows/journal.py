@@ -286,7 +286,9 @@ def read_events(path: Path) -> Iterator[Event]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process works on a run right now."""
+    """Whether a process works on a run right now; a run without a folder is nobody's."""
+    if not folder.is_dir():
+        return False
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)

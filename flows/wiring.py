@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from assay.errors import ConfigError
 from assay.ports import ChatClient, ModelServer, Registry
 from assay.serving_profile import load_serving
 from assay.warrant import Gatekeeper
 from flows.gathering import Ports
+from flows.journal import is_held
 from flows.notary import Notary
 from flows.request import BackendName, GateRequest
+from flows.resuming import unfinished
 from flows.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,23 +88,26 @@ def store_for(settings: Settings) -> "SealedStore":
 def reap_everything(settings: Settings) -> Sequence[str]:
     """Removes what dead gates left: engines of every back end, and staged copies.
 
-    Returns a sentence for each thing removed. Nothing of a gate that still runs is touched: a gate
-    holds the lock that this function needs.
+    Returns a sentence for each thing removed, and for each run that can be continued. Nothing of a
+    gate that still runs is touched: it holds the lock of its run's journal.
     """
     lines: list[str] = []
-    settings.locks.mkdir(parents=True, exist_ok=True)
     for backend in LOCAL_BACKENDS:
         try:
             lines += server_for(backend).reap()
         except ConfigError as error:
             lines.append(f"{backend}: not looked at ({error})")
-    try:
-        with FileLock(settings.locks / "engine.lock", timeout=0):
-            for folder in sorted(settings.staging.glob("*")):
-                shutil.rmtree(folder, ignore_errors=True)
-                lines.append(f"removed the staged copy {folder.name}")
-    except Timeout:
-        lines.append("a gate is running: staged copies were left alone")
+    for folder in sorted(settings.staging.glob("*")):
+        run_id = folder.name.rpartition("-")[0]
+        if is_held(settings.runs / run_id):
+            lines.append(f"{folder.name}: left alone, its gate is running")
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        lines.append(f"removed the staged copy {folder.name}")
+    lines += [
+        f"run {run_id} can be continued: assay gate --resume {run_id}"
+        for run_id in unfinished(settings)
+    ]
     return lines
 
 

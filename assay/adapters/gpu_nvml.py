@@ -7,7 +7,7 @@ None, and a machine without a device or a driver has no figures at all: never ze
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import pynvml  # type: ignore[import-untyped]
+import pynvml
 
 from assay.records import GpuSample
 

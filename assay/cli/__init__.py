@@ -5,9 +5,9 @@ imported and called without it. People's text goes to stderr; results to stdout;
 stdout holds one JSON document and nothing else, also when a command fails.
 
 Exit codes: 0 promote (or done), 10 block (or: an artifact, evidence or the self-test is not what it
-should be), 11 inconclusive, 12 invalid (or: something the command needs did not answer), 1 crash, 2
-usage, 130 interrupted. Modules are imported by the command that needs them, so that `--help`
-answers at once.
+should be), 11 inconclusive, 12 invalid (or: something the command needs did not answer), 1 crash
+(or: a promote whose alias did not move), 2 usage, 130 interrupted. Modules are imported by the
+command that needs them, so that `--help` answers at once.
 """
 
 import os

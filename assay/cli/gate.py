@@ -1,19 +1,27 @@
 """`assay gate`, and the commands about this machine: `reap` and `doctor`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from assay.cli.output import ExitCode, TimedProgress, print_json, print_line, results_only, say
 from assay.cli.verdict_table import print_verdict
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flows.conclude import GateResult
+    from flows.request import GateRequest
 
 Backend = Literal["docker", "process", "endpoint", "kubernetes"]
 
 
 def gate(
-    model: Annotated[str, typer.Argument(help="The model's name in the trusted store.")],
-    version: Annotated[str, typer.Argument(help="The candidate's version.")],
+    context: typer.Context,
+    model: Annotated[
+        str | None, typer.Argument(help="The model's name in the trusted store.")
+    ] = None,
+    version: Annotated[str | None, typer.Argument(help="The candidate's version.")] = None,
     policy: Annotated[Path, typer.Option(help="The thresholds.")] = Path("policy.yaml"),
     task: Annotated[Path, typer.Option(help="What the model is asked.")] = Path("task.yaml"),
     serving: Annotated[Path, typer.Option(help="How vLLM is started.")] = Path("serving.yaml"),
@@ -47,18 +55,27 @@ def gate(
         Literal["standard", "emergency", "low-risk"],
         typer.Option(help="The class of the change, by which the policy asks for approvals."),
     ] = "standard",
+    resume: Annotated[
+        str | None,
+        typer.Option(help="Go on with a run that was killed, in place of everything above."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Judges a version against production, and promotes or blocks it.
 
+    Exit code 0: promote. A promote whose alias did not move is not shipped: it exits with 1.
+
     Example: assay gate emotion-demo 1.1.0 --backend process
     """
-    from flows.conduct import conduct
-    from flows.request import GateRequest, load_documents
-    from flows.settings import from_environment
-    from flows.steps import PlainSteps
-    from flows.wiring import wire
+    from flows.request import GateRequest
 
+    if resume is not None:
+        _refuse_others(context)
+        _finish(_resumed(resume), as_json=as_json)
+    if model is None or version is None:
+        raise ConfigError(
+            "no MODEL and VERSION; expected both, or --resume RUN; say what is to be judged"
+        )
     request = GateRequest(
         model=model,
         version=version,
@@ -73,23 +90,79 @@ def gate(
         report_dir=report_dir,
         production_serving=production_serving,
     )
+    _finish(_gated(request), as_json=as_json)
+
+
+def _gated(request: "GateRequest") -> "GateResult":
+    from flows.conduct import conduct
+    from flows.request import load_documents
+    from flows.settings import from_environment
+    from flows.steps import PlainSteps
+    from flows.wiring import wire
+
     load_documents(request)  # a wrong file is said before a missing key or engine is
     settings, progress = from_environment(), TimedProgress()
     with results_only():
-        result = conduct(
+        return conduct(
             request,
             settings=settings,
             ports=wire(request, settings),
             steps=PlainSteps(progress),
             progress=progress,
         )
+
+
+def _resumed(run_id: str) -> "GateResult":
+    from flows import resuming
+    from flows.conduct import conduct
+    from flows.settings import from_environment
+    from flows.steps import PlainSteps
+    from flows.wiring import wire
+
+    settings, progress = from_environment(), TimedProgress()
+    with results_only():
+        done = resuming.finished_result(settings, run_id)  # needs no store, no registry, no engine
+        if done is not None:
+            return done
+        request = resuming.request_of(settings, run_id)
+        return conduct(
+            request,
+            settings=settings,
+            ports=wire(request, settings),
+            steps=PlainSteps(progress),
+            progress=progress,
+            resume=run_id,
+        )
+
+
+def _refuse_others(context: typer.Context) -> None:
+    """Refuses what is given beside --resume: a run keeps the request it began with."""
+    given = [
+        name
+        for name in context.params
+        if name not in ("resume", "as_json")
+        and (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise ConfigError(
+            f"--resume: given together with {', '.join(sorted(given))}; a run keeps the request it "
+            "began with; leave them out, or begin a new run without --resume"
+        )
+
+
+def _finish(result: "GateResult", *, as_json: bool) -> NoReturn:
     print_verdict(result.verdict, as_json=as_json)
     say(f"evidence: {result.evidence_dir}")
     say(f"report:   {result.evidence_dir / 'report.html'}")
     if result.promotion is not None:
         say(f"alias:    {result.promotion.reason}")
-        if result.promotion.moved:  # also where people have overridden a block
-            raise typer.Exit(int(ExitCode.DONE))
+    if result.not_promoted is not None:
+        say(
+            f"NOT PROMOTED: the verdict is promote, but production did not move: "
+            f"{result.not_promoted}"
+        )
+        raise typer.Exit(int(ExitCode.NOT_PROMOTED))
     raise typer.Exit(result.verdict.verdict.exit_code)
 
 

@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     CRASH = 1
+    NOT_PROMOTED = 1  # the verdict is promote, but production did not move: nothing is shipped
     USAGE = 2
     BLOCK = 10
     INCONCLUSIVE = 11
