@@ -17,6 +17,7 @@ attains the limit may differ from cell to cell, and only some mixes are written 
 both can only raise the limit, so it errs against the gate.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
 
@@ -33,11 +34,17 @@ _SIZE = 7
 
 _GAINS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def attainable(
-    prior: float, n: int, *, margin: float, ratio: float, f1: float, level: float
+    prior: float,
+    n: int,
+    *,
+    margin: float,
+    ratio: float,
+    f1: float,
+    level: float,
+    quantiles: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
 ) -> float:
     """Returns the largest chance of passing in a cell, in the mean over supports of the class.
 
@@ -48,8 +55,9 @@ def attainable(
         ratio: discordant positives, and false positives, per positive, over the margin.
         f1: production's F1.
         level: the largest chance of passing that a rule may have at the margin.
+        quantiles: of the class's support, over which the mean is taken.
     """
-    supports = np.maximum(binom.ppf(_QUANTILES, n, prior), 1)
+    supports = np.maximum(binom.ppf(quantiles, n, prior), 1)
     return float(
         np.mean([_at_support(s, margin=margin, ratio=ratio, f1=f1, level=level) for s in supports])
     )

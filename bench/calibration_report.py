@@ -7,9 +7,12 @@ Decides how the study is shown; every number comes from bench/results/*.json.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from bench.calibration import standing
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -46,6 +49,57 @@ def class_tests(rows: Sequence[Mapping[str, Any]]) -> str:
         spans = [[row[test] for row in held] for test in TESTS]
         lines.append([name, len(held), *(f"{percent(min(s))} to {percent(max(s))}" for s in spans)])
     return table(["discordant cases in the class", "cells", *TESTS.values()], lines)
+
+
+def few_discordant(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The cells with few discordant cases, one by one, beside what any honest test could pass."""
+    held = sorted((row for row in rows if "attainable" in row), key=lambda row: row["discordant"])
+    head = ["discordant cases in the class", "cases of the class", "margin", "disagreement"]
+    return table(
+        [*head, "this gate", "the most any test could pass", "so this gate is"],
+        [
+            [
+                row["discordant"],
+                f"{row['positives']:.0f}",
+                row["margin"],
+                f"{row['ratio']:g} margins",
+                percent(row["tilted"]),
+                percent(row["attainable"]),
+                standing(row),
+            ]
+            for row in held
+        ],
+    )
+
+
+def standings(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many cells stand where."""
+    counts = Counter(standing(row) for row in rows)
+    return table(["where a cell stands", "cells"], [[k, n] for k, n in sorted(counts.items())])
+
+
+def clusters(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Several answers to a case: false promotion, and what each way of resampling states."""
+    head = ["cases of the class", "chance that an answer is the case's own", "this gate"]
+    return table(
+        [
+            *head,
+            "every answer taken for a case",
+            "standard error stated / true: whole cases",
+            "cases, then answers",
+        ],
+        [
+            [
+                f"{row['positives']:.0f}",
+                f"{100 * row['kept']:.0f} %",
+                percent(row["tilted"]),
+                percent(row["answers_as_cases"]),
+                f"{row['spread_whole_cases']:.2f}",
+                f"{row['spread_cases_then_answers']:.2f}",
+            ]
+            for row in rows
+        ],
+    )
 
 
 def power(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -110,6 +164,10 @@ def speed(result: Mapping[str, Any]) -> str:
             f"{small['looped_over_scikit_learn_s']:.0f} s, "
             f"{result['loop_over_one_resampling']:g} times as long",
         ],
+        [
+            "the whole judgement against that one loop",
+            f"{result['loop_over_whole_judgement']:g} times as fast",
+        ],
         ["peak memory of the process", f"{result['peak_memory_mb']} MB"],
     ]
     return table(["what", "processor time"], rows)
@@ -151,6 +209,9 @@ def filled(text: str) -> str:
     study = json.loads((RESULTS / "calibration.json").read_text())
     parts = {
         "class_tests": class_tests(study["class_tests"]),
+        "standings": standings(study["class_tests"]),
+        "few_discordant": few_discordant(study["class_tests"]),
+        "clusters": clusters(study["clusters"]),
         "power": power(study["power"]),
         "family": family(study["family"]),
         "gates": gates(study["gates"]),

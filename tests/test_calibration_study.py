@@ -11,6 +11,8 @@ import pytest
 from assay.cells import Cells
 from assay.noninferiority import class_resampling, macro_resampling, p_value
 from assay.randomisation import MACRO, worse_p_values
+from bench.attainable import attainable
+from bench.calibration import BAND, LEVEL, class_cells, standing
 from bench.calibration_report import PAGE, RESULTS, filled
 from bench.peer_gates import bootstrap_bounds, mcnemar_on_accuracy, no_class_may_drop
 from bench.simulation import (
@@ -107,10 +109,52 @@ def test_the_page_shows_the_recorded_figures():
 def test_the_recorded_study_holds_what_the_gate_promises():
     study = json.loads((RESULTS / "calibration.json").read_text())
     assert study["repetitions"] >= 2000
-    rates = [row["tilted"] for row in study["class_tests"]]
-    informed = [row["tilted"] for row in study["class_tests"] if row["discordant"] >= 5]
+    rows = study["class_tests"]
+    assert len(rows) == len(list(class_cells()))
+    assert {standing(row) for row in rows} <= {"in the band", "at the limit"}
+    assert max(row["tilted"] for row in rows) <= BAND[1]
+    informed = [row["tilted"] for row in rows if row["discordant"] >= 5]
     assert len(informed) > 50
-    assert min(informed) >= 0.025
-    assert max(rates) <= 0.065
+    assert min(informed) >= BAND[0]
     # 0.5 points is one standard error of 2,000 repetitions.
     assert max(row["max_t"] for row in study["family"]) <= 0.05 + 3 * 0.005
+    repeated = study["clusters"]
+    assert {row["kept"] for row in repeated} == {1.0, 0.9, 0.5, 0.0}
+    assert all(BAND[0] <= row["tilted"] <= BAND[1] for row in repeated)
+
+
+def test_the_recorded_speed_is_what_was_asked_for():
+    speed = json.loads((RESULTS / "judgement.json").read_text())
+    small, _, many = (row["judged_s"] for row in speed.values() if isinstance(row, dict))
+    assert small < 2
+    assert many < 10
+    assert speed["large_over_small"] <= 1.5
+    assert speed["loop_over_whole_judgement"] >= 100
+    assert speed["peak_memory_mb"] < 300
+
+
+def test_the_limit_of_a_cell_is_what_was_recorded():
+    rows = json.loads((RESULTS / "calibration.json").read_text())["class_tests"]
+    row = next(r for r in rows if r["margin"] == 0.05 and r["ratio"] == 1.05 and r["n"] == 500)
+    found = attainable(
+        row["prior"], row["n"], margin=0.05, ratio=row["ratio"], f1=LEVEL, level=ALPHA
+    )
+    assert found == pytest.approx(row["attainable"], abs=0.001)
+    assert found < BAND[0]
+
+
+def test_where_hardly_any_case_is_discordant_no_test_and_so_not_ours_can_use_its_level():
+    margin, n, prior, ratio = 0.02, 500, 0.1429, 1.05
+    limit = attainable(
+        prior, n, margin=margin, ratio=ratio, f1=LEVEL, level=ALPHA, quantiles=(0.5,)
+    )
+    assert limit < BAND[0]
+    drawn = at_the_margin(n, prior, margin, ratio)
+    rate = np.mean([passes(eight, margin, i) for i, eight in enumerate(drawn)])
+    # Three standard errors of 600 repetitions at 1 % are 1.2 points.
+    assert rate <= limit + 0.013
+
+
+def test_with_more_discordant_cases_the_limit_is_the_level_itself():
+    limit = attainable(0.0254, 500, margin=0.05, ratio=3.0, f1=LEVEL, level=ALPHA, quantiles=(0.5,))
+    assert BAND[0] < limit <= ALPHA
