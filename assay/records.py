@@ -262,7 +262,8 @@ class Finding:
         metric: full metric key, `<evaluator>/<name>`.
         label: the class it is about (`class` in JSON), or None.
         slice: the slice it is about, or None.
-        kind: `non_inferiority`, `floor`, `limit`, `ratio`, `rate`, `self_test` or `information`.
+        kind: `non_inferiority`, `floor`, `limit`, `ratio`, `rate`, `self_test`, `noise_floor` or
+            `information`.
         candidate, production: point values in `unit`, None when not measured.
         difference: candidate minus production (for `ratio`, candidate over production).
         interval: (lower, upper) of `difference`, or of `candidate` where there is no production.

@@ -20,7 +20,14 @@ from assay.records import (
 )
 
 FindingKind = Literal[
-    "non_inferiority", "floor", "limit", "ratio", "rate", "self_test", "information"
+    "non_inferiority",
+    "floor",
+    "limit",
+    "ratio",
+    "rate",
+    "self_test",
+    "noise_floor",
+    "information",
 ]
 
 

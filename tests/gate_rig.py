@@ -15,6 +15,7 @@ from assay import digests
 from assay.adapters.chat_wire import Failure
 from assay.adapters.in_memory_chat import InMemoryChat
 from assay.adapters.in_memory_golden import InMemoryGoldenSource, InMemoryGoldenValidator
+from assay.adapters.in_memory_probe import InMemoryProbes
 from assay.adapters.in_memory_registry import InMemoryRegistry
 from assay.adapters.in_memory_server import InMemoryServer
 from assay.adapters.in_memory_store import InMemoryStore
@@ -138,6 +139,9 @@ class Rig:
     before_answer: Callable[[int], None] = lambda count: None
     interrupt_at: tuple[str, bool] | None = None
     policy: str = POLICY
+    delay_ms: float = 0.0
+    engine_probes: InMemoryProbes | None = None
+    free_memory_bytes: int | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
@@ -189,7 +193,9 @@ class Rig:
             store=self.store,
             server=self.server,
             backend="docker",
-            client=InMemoryChat(answer=self._answer),
+            client=InMemoryChat(answer=self._answer, delay_ms=self.delay_ms),
+            engine_probes=self.engine_probes,
+            free_memory_bytes=lambda: self.free_memory_bytes,
             golden=InMemoryGoldenSource(cases={None: self.cases}),
             validator=self.validator,
             registry=self.registry,

@@ -1,6 +1,7 @@
 """Latency: what passes, what fails, and what too few requests leave undecided."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import pytest
 from assay.errors import ConfigError, TooFewCasesError
 from assay.golden_set import GoldenSet
 from assay.policy import Policy, load_policy
-from assay.records import AnswerStatus, Finding, FindingStatus, LatencySample, Role
+from assay.records import (
+    AnswerStatus,
+    EngineSample,
+    Finding,
+    FindingStatus,
+    LatencySample,
+    Role,
+)
 from assay.task import Task, load_task
 from evaluators.base import Evaluation, Inputs, ModelAnswers, Rules
 from evaluators.latency import Latency
@@ -225,3 +233,148 @@ def test_the_policy_of_the_repository_is_one_this_load_can_decide() -> None:
     load = {"blocks": latency.blocks, "per_block": latency.per_block}
     evaluation = evaluate(latency, samples(0.5, **load), samples(0.5, seed=2, **load))
     assert {f.status for f in evaluation.findings} == {FindingStatus.PASSED}
+
+
+def late(load: Sequence[LatencySample], by_s: float) -> tuple[LatencySample, ...]:
+    """The same load, meant to be sent earlier than it was."""
+    return tuple(replace(s, intended_s=s.started_s, started_s=s.started_s + by_s) for s in load)
+
+
+def test_times_of_an_open_loop_count_from_when_they_were_meant_to_be_sent() -> None:
+    on_time = evaluate(Latency(), late(samples(), 0.0)).metrics[Role.CANDIDATE]
+    stalled = evaluate(Latency(), late(samples(), 2.0)).metrics[Role.CANDIDATE]
+    for name in ("ttft_p50_ms", "ttft_p99_ms", "e2e_p99_ms"):
+        assert stalled[name] == pytest.approx(on_time[name] + 2000)
+    assert stalled["tpot_p50_ms"] == pytest.approx(on_time["tpot_p50_ms"])
+    assert on_time["ttft_p50_ms"] == evaluate(Latency(), samples()).metrics[Role.CANDIDATE][
+        "ttft_p50_ms"
+    ]  # fmt: skip
+
+
+def test_each_look_costs_its_share_of_alpha() -> None:
+    once, thrice = Latency(max_ratio={}), Latency(max_ratio={}, max_blocks=80)
+    assert (once.looks, thrice.looks) == ((20,), (20, 40, 80))
+    wide, narrow = (
+        finding(evaluate(one, samples()), "ttft_p99_ms", "limit") for one in (thrice, once)
+    )
+    assert wide.bound is not None
+    assert narrow.bound is not None
+    assert wide.bound >= narrow.bound
+    assert "98.33 % confidence" in wide.reason
+    assert "95 % confidence" in narrow.reason
+    ratios = [
+        finding(evaluate(replace(one, max_ratio={"ttft_p95_ms": 1.25}), samples(), samples(seed=2)),
+                "ttft_p95_ms", "ratio").interval
+        for one in (thrice, once)
+    ]  # fmt: skip
+    assert ratios[0] is not None
+    assert ratios[1] is not None
+    assert ratios[0][0] < ratios[1][0] < ratios[1][1] < ratios[0][1]
+
+
+RULES = Rules(alpha=0.05, replicates=999, stratum="core", seed=5, first_release=False)
+LONGER = Latency(max_blocks=80)
+
+
+def test_a_load_is_settled_when_every_finding_is_decided() -> None:
+    assert LONGER.settled(samples(), samples(seed=2), RULES)
+    assert LONGER.settled(samples(2.0), samples(seed=2), RULES)
+
+
+def test_a_load_that_noise_leaves_undecided_goes_on() -> None:
+    assert not LONGER.settled(samples(1.3), samples(seed=2), RULES)
+    assert not LONGER.settled(samples(blocks=8), samples(blocks=8, seed=2), RULES)
+
+
+def test_a_load_does_not_go_on_for_what_more_requests_cannot_settle() -> None:
+    both_miss = Latency(objectives={"ttft_p99_ms": 20.0}, max_ratio={}, max_blocks=80)
+    assert both_miss.settled(samples(), samples(seed=2), RULES)
+    far_too_rare = Latency(max_error_rate=0.0001, max_ratio={}, max_blocks=80)
+    assert far_too_rare.settled(samples(), samples(seed=2), RULES)
+    second = "tpot_p50_ms"
+    one_token = Latency(objectives={second: 9.0}, max_ratio={second: 2.0}, max_blocks=80)
+    assert one_token.settled(samples(tokens=1), samples(tokens=1, seed=2), RULES)
+
+
+def test_a_bound_below_the_first_look_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_blocks is 5"):
+        build(policy({"blocks": 10, "max_blocks": 5}), TASK)
+
+
+def engine(waiting: float = 0.0, *, preempted: float = 0.0) -> tuple[EngineSample, ...]:
+    return tuple(
+        EngineSample(
+            at_s=i * 0.25, running=4.0, waiting=waiting, kv_cache_share=0.5,
+            preemptions=preempted * i, prefix_hits=10.0 * i, prefix_queries=40.0 * i,
+            ttft_count=500.0 if i else 0.0, ttft_sum_s=10.0 if i else 0.0,
+        )
+        for i in range(80)
+    )  # fmt: skip
+
+
+def watched(candidate_engine, production_engine=None, scale: float = 1.0) -> Evaluation:
+    rules = replace(RULES, first_release=False)
+    return Latency().evaluate(
+        Inputs(
+            golden=EMPTY, probes=(), task=TASK,
+            candidate=ModelAnswers(latency=samples(scale), engine=candidate_engine),
+            production=ModelAnswers(latency=samples(seed=2), engine=production_engine or engine()),
+            rules=rules,
+        )
+    )  # fmt: skip
+
+
+def test_an_unhealthy_engine_is_the_reason_that_a_slow_models_finding_names() -> None:
+    sick = watched(engine(3.0, preempted=0.5), scale=2.0)
+    reason = finding(sick, "ttft_p95_ms", "ratio").reason
+    assert "The candidate's engine was unhealthy: it preempted 39.5 requests" in reason
+    assert "its waiting queue never drained (up to 3 requests)" in reason
+    assert "Production's" not in reason
+    passed = finding(sick, "ttft_p99_ms", "limit")
+    assert passed.status is FindingStatus.PASSED
+    assert "unhealthy" not in passed.reason
+    both = watched(engine(), engine(9.0), scale=2.0)
+    assert "Production's engine was unhealthy" in finding(both, "ttft_p95_ms", "ratio").reason
+
+
+def test_what_the_engines_told_informs_and_never_decides() -> None:
+    evaluation = watched(engine(3.0, preempted=1.0))
+    about = [f for f in evaluation.findings if f.kind == "information"]
+    assert [f.metric for f in about] == [
+        "latency/engine_health_candidate", "latency/engine_clock_candidate",
+        "latency/engine_health_production", "latency/engine_clock_production",
+    ]  # fmt: skip
+    assert not any(f.gating for f in about)
+    assert about[0].status is FindingStatus.FAILED
+    assert "25.0% of the prompt tokens were found" in about[2].reason
+    assert "20 ms by the candidate's own" in about[1].reason
+
+
+def test_both_models_have_the_same_metrics_of_their_engines() -> None:
+    found = watched(engine(1.0), engine()).metrics
+    new = set(found[Role.CANDIDATE]) - set(evaluate(Latency(), samples()).metrics[Role.CANDIDATE])
+    assert new == {
+        "queue_p95", "queue_max", "running_max", "kv_cache_max", "preemptions", "prefix_hit_rate",
+        "idle_share", "engine_ttft_mean_ms", "ttft_outside_engine_ms",
+    }  # fmt: skip
+    assert set(found[Role.CANDIDATE]) == set(found[Role.PRODUCTION])
+    assert found[Role.CANDIDATE]["queue_p95"] == 1.0
+
+
+def test_production_against_itself_is_shown_beside_the_candidates_ratio() -> None:
+    inputs = Inputs(
+        golden=EMPTY, probes=(), task=TASK, candidate=ModelAnswers(latency=samples()),
+        production=ModelAnswers(latency=samples(seed=2), latency_again=samples(seed=3)),
+        rules=RULES,
+    )  # fmt: skip
+    found = finding(Latency().evaluate(inputs), "ttft_p95_ms", "noise_floor")
+    assert not found.gating
+    assert found.interval is not None
+    assert found.interval[0] < 1 < found.interval[1]
+    assert found.difference == pytest.approx(1.0, abs=0.2)
+    unpaired = replace(
+        inputs,
+        production=ModelAnswers(latency=samples(seed=2), latency_again=samples(per_block=5)),
+    )
+    with pytest.raises(TooFewCasesError, match="production was timed against itself on other"):
+        Latency().evaluate(unpaired)
