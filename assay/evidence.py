@@ -9,6 +9,7 @@
         predictions.jsonl  probe_answers.jsonl  latency.jsonl  engine_samples.jsonl
         latency_again.jsonl                     (production timed against itself, on request)
       report.html  timings.json                   (for people; not part of the verdict)
+      bom.cdx.json                                (CycloneDX: model, golden set, image, packages)
       SHA256SUMS                                  (every file above)
       attestation.json                            (signed: the verdict and the digest of SHA256SUMS)
       approvals/*.json                            (signed by people, after the verdict)
