@@ -67,6 +67,18 @@ class ArtifactStore(Protocol):
         """Lists the versions of a model, oldest first; empty when there is no such model."""
         ...
 
+    def confirm(self, ref: ArtifactRef) -> None:
+        """Verifies that the store holds an artifact under a trusted signature, from its seals.
+
+        Its files are not read, so this takes seconds whatever their size: `pull` verifies them.
+
+        Raises:
+            ConfigError: unknown model or version; lists what exists.
+            ArtifactError: the seals are not what they must be, or are another artifact's.
+            InfrastructureError: the store cannot be reached.
+        """
+        ...
+
     def pull(self, model: str, version: str, destination: Path) -> PulledArtifact:
         """Copies a version to a private folder and verifies that very copy.
 

@@ -14,6 +14,7 @@ from flows.journal import is_held
 from flows.notary import Notary
 from flows.request import BackendName, GateRequest
 from flows.resuming import unfinished
+from flows.rollback import RollbackPorts
 from flows.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
     """
     from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.adapters.in_memory_store import InMemoryStore
+    from assay.adapters.load_aiohttp import AiohttpLoad
     from assay.adapters.probe_vllm import VllmProbes
     from assay.adapters.server_hardware import free_memory_bytes
     from assay.adapters.validator_gx import GxValidator
@@ -49,7 +51,25 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
         registry=registry_for(settings, notary),
         notary=notary,
         engine_probes=VllmProbes(),
+        generator=AiohttpLoad(),
         free_memory_bytes=(lambda: None) if backend == "endpoint" else free_memory_bytes,
+    )
+
+
+def wire_rollback(settings: Settings) -> RollbackPorts:
+    """Returns the adapters of a move back; the store is not touched before it is asked.
+
+    Raises:
+        ConfigError: the trust file or the gate's key is wrong.
+    """
+    from assay.trust import TrustedKeys
+
+    notary = Notary.of(settings)
+    return RollbackPorts(
+        registry=registry_for(settings, notary),
+        notary=notary,
+        store=lambda: store_for(settings),
+        trusted=lambda: TrustedKeys.load(settings.trust),
     )
 
 

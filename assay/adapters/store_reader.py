@@ -107,6 +107,21 @@ class StoreReader:
             sequence=release.manifest.predicate.sequence,
         )
 
+    def confirm(self, ref: ArtifactRef) -> None:
+        """Opens the seals of a version without its files (see `ArtifactStore.confirm`)."""
+        model, version = ref.model, ref.version
+        listing = self._listing(model, version)
+        release = self._release(model, version, listing)
+        manifest = self._manifest(model, version, listing, release)
+        where = self._where(model, version)
+        self._check_listing(listing, manifest, where)
+        if manifest.digest != ref.digest:
+            raise refuse(
+                "other-artifact",
+                f"{where}: holds {manifest.digest}, expected {ref.digest}; a version never "
+                "changes: find out who could write to the store",
+            )
+
     def _listing(self, model: str, version: str) -> Listing:
         """Lists a version's files, or says which versions there are."""
         artifact.check_model_name(model)

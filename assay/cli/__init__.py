@@ -18,7 +18,19 @@ from typing import Annotated
 
 import typer
 
-from assay.cli import approve, audit, gate, golden, judging, loadtest, policy, store, tune, verify
+from assay.cli import (
+    approve,
+    audit,
+    gate,
+    golden,
+    judging,
+    loadtest,
+    policy,
+    rollback,
+    store,
+    tune,
+    verify,
+)
 from assay.cli.output import ExitCode, complain, print_line, terminable, tolerate_encodings
 from assay.errors import ArtifactError, AssayError, ConfigError, InfrastructureError
 
@@ -39,6 +51,7 @@ app.command("override")(approve.override)
 app.command("loadtest")(loadtest.loadtest)
 app.command("tune")(tune.tune)
 app.command("selftest")(judging.selftest)
+app.command("rollback")(rollback.rollback)
 app.command("reap")(gate.reap)
 app.command("doctor")(gate.doctor)
 app.command("audit")(audit.audit)
