@@ -9,8 +9,9 @@ validator has the last word.
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -58,14 +59,18 @@ def write_bill(
     Raises:
         EvaluatorError: what was built is not CycloneDX: a defect of ours, never a silent one.
     """
-    installed = distributions() if packages is None else packages
     gate = _gate(context)
-    parts = [
-        *_models(context, seals),
-        *_golden(golden),
-        *_image(context.engine),
-        *_packages(installed, lock),
-    ]
+    subjects = [*_models(context, seals), *_golden(golden), *_image(context.engine)]
+    installed = _installed() if packages is None else _versions(packages)
+    # Packages all have one form, which is tested; to validate hundreds takes longer than to judge.
+    _check(_rendered(context, gate, subjects))
+    text = _rendered(context, gate, [*subjects, *_packages(installed, lock)])
+    path = folder / FILE
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def _rendered(context: RunContext, gate: Component, parts: list[Component]) -> str:
     bill = Bom(
         serial_number=uuid.uuid5(_NAMESPACE, context.run_id),
         metadata=BomMetaData(
@@ -73,16 +78,27 @@ def write_bill(
         ),
         components=parts,
     )
-    bill.register_dependency(gate, parts)
-    text = JsonV1Dot7(bill).output_as_string(indent=1)
+    if parts:
+        bill.register_dependency(gate, parts)
+    return JsonV1Dot7(bill).output_as_string(indent=1)
+
+
+def _check(text: str) -> None:
     fault = JsonStrictValidator(SchemaVersion.V1_7).validate_str(text)
     if fault is not None:
         raise EvaluatorError(
             f"{FILE}: what was built is not CycloneDX 1.7 ({str(fault)[:200]}); report this defect"
         )
-    path = folder / FILE
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+
+
+@cache
+def _installed() -> Mapping[str, str]:
+    return _versions(distributions())
+
+
+def _versions(packages: Iterable[Distribution]) -> Mapping[str, str]:
+    stated = (one.metadata for one in packages)
+    return {canonicalize_name(one["Name"]): one["Version"] for one in stated if one["Name"]}
 
 
 def _moment(stated: str | None) -> datetime:
@@ -199,11 +215,10 @@ def _image(engine: EngineIdentity | None) -> Iterator[Component]:
     )
 
 
-def _packages(installed: Iterable[Distribution], lock: Path | None) -> Iterator[Component]:
+def _packages(installed: Mapping[str, str], lock: Path | None) -> Iterator[Component]:
     pinned = dict(_PINNED.findall(read_text(lock))) if lock is not None else {}
-    locked = {canonicalize_name(name): version for name, version in pinned.items()}
-    found = {canonicalize_name(one.name): one.version for one in installed if one.name}
-    for name, version in sorted(found.items()):
+    locked: dict[str, str] = {canonicalize_name(name): pinned[name] for name in pinned}
+    for name, version in sorted(installed.items()):
         yield Component(
             name=name,
             version=version,
