@@ -35,9 +35,10 @@ def degraded_class(
     share: float,
     seed: int,
 ) -> list[Prediction]:
-    """Gives wrong labels to a share of the class's right answers, at least one."""
+    """Gives wrong labels to a share of the class's cases that were answered right, at least one."""
     rng = np.random.default_rng(stream(seed, "degraded", label))
-    right = [p.case_id for p in _ordered(predictions) if p.label == truth.get(p.case_id) == label]
+    answered = (p for p in _ordered(predictions) if p.label == truth.get(p.case_id) == label)
+    right = list(dict.fromkeys(p.case_id for p in answered))  # once, however often it was answered
     count = max(1, round(share * len(right))) if right else 0
     spoilt = set(rng.choice(right, size=count, replace=False).tolist()) if right else set()
     others = [other for other in sorted(set(truth.values())) if other != label]
@@ -88,7 +89,7 @@ def slower(samples: Sequence[LatencySample], factor: float) -> list[LatencySampl
 
 
 def _ordered(predictions: Sequence[Prediction]) -> list[Prediction]:
-    return sorted(predictions, key=lambda p: p.case_id)
+    return sorted(predictions, key=lambda p: (p.case_id, p.repeat))
 
 
 def _labelled(prediction: Prediction, label: str) -> Prediction:

@@ -107,6 +107,7 @@ def predictions_table(rows: Sequence[Prediction], golden: GoldenSet) -> dict[str
     kept = [row for row in rows if row.case_id in cases]
     return {
         "case_id": [row.case_id for row in kept],
+        "repeat": [row.repeat for row in kept],
         "golden": [cases[row.case_id].label for row in kept],
         "predicted": [row.label for row in kept],
         "status": [row.status.value for row in kept],

@@ -1,14 +1,18 @@
 """Several answers to one case, and production asked twice: what is judged, and what is refused."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from assay.mutants import degraded_class
+from assay.predictions import read_predictions, to_json
 from assay.records import FindingStatus, Prediction, Verdict, VerdictKind
 from assay.verdict import verdict_bytes
 from evaluators.judgement import Judgement, RawAnswers
-from tests.judgement_cases import answers, balanced, judged, noisy, policy
+from evaluators.selftest import selftest
+from tests.judgement_cases import answers, balanced, judged, noisy, policy, task
 
 GOLD = balanced(150)
 GOOD = noisy(GOLD, 0.9, 1)
@@ -182,3 +186,32 @@ def test_the_second_answers_that_are_only_there_for_the_noise_draw_no_other_numb
     assert quiet.seed == loud.seed
     gating = [[f for f in v.findings if f.gating] for v in (quiet, loud)]
     assert gating[0] == gating[1]
+
+
+def test_the_gate_tests_itself_on_answers_given_several_times():
+    runs = [noisy(GOLD, 0.95, seed) for seed in range(2)]
+    outcomes = selftest(
+        golden=GOLD, task=task(), policy=policy(repeats=2), production=repeated(runs)
+    )
+    assert all(outcome.sound for outcome in outcomes)
+    [identical] = [outcome for outcome in outcomes if outcome.mutant == "identical"]
+    assert identical.verdict is VerdictKind.PROMOTE
+
+
+def test_a_degraded_class_loses_its_share_of_cases_not_of_answers():
+    rows = repeated([GOOD, GOOD]).predictions
+    truth = {case.id: case.label for case in GOLD.cases}
+    spoilt = degraded_class(rows, truth, "fear", 0.10, seed=1)
+    before, after = (
+        {p.case_id for p in answered if p.label == truth[p.case_id] == "fear"}
+        for answered in (rows, spoilt)
+    )
+    assert len(before) - len(after) == round(0.10 * len(before))
+
+
+def test_a_first_answer_is_written_without_its_number_and_read_back(tmp_path):
+    first, second = answers(GOLD, GOOD)[0], replace(answers(GOLD, GOOD)[0], repeat=1)
+    assert "repeat" not in to_json(first)
+    path = tmp_path / "predictions.jsonl"
+    path.write_text("".join(json.dumps(to_json(row)) + "\n" for row in (first, second)))
+    assert read_predictions(path) == (first, second)
