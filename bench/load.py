@@ -1,13 +1,14 @@
 """How fast, how punctual and how unobtrusive the load generator is, beside its peers, in one run.
 
-    python -m bench.load [--rounds 3] [--only NAME ...] [--out bench/results/load.json]
+    python -m bench.load [--rounds 3] [--nice 0] [--only NAME ...] [--out bench/results/load.json]
 
 Client and engine have a core each; clients take turns, round by round, and the medians of the
 rounds count. Every figure but one comes from the engine's own log (`bench.mock_engine`), so that
 no client is believed about itself:
 
-`rate`      answers a second of a closed loop against an instant engine, at 16 and 64 connections,
-            and the client's processor time for each
+`rate`      answers of a closed loop against an instant engine, at 16 and 64 connections: a second,
+            and a second of the client's processor time, with all its processes. The latter is what
+            one core does, and holds on a machine that is busy with other work as well
 `schedule`  an open loop of even arrivals at half of its own rate above: how late requests come
 `added`     16 connections against an engine that takes 20 ms to the first token: the client's
             percentiles of that time less the engine's. This is the one figure clients report.
@@ -43,8 +44,9 @@ Row = dict[str, Any]
 class Bench:
     """The engine, the clients that are there, and the rows so far."""
 
-    def __init__(self, engine: MockEngine, folder: Path) -> None:
+    def __init__(self, engine: MockEngine, folder: Path, nice: int) -> None:
         self.engine = engine
+        self._nice = nice
         self.rows: list[Row] = []
         self.failures: dict[str, str] = dict(ELSEWHERE)
         self._folder = folder
@@ -83,15 +85,15 @@ class Bench:
         )  # fmt: skip
         command = peer.command(run)
         self.engine.set(script)
-        watch, _ = watched(command, peer.environment(), run.folder, TIMEOUT_S)
+        watch, _ = watched(command, peer.environment(), run.folder, TIMEOUT_S, nice=self._nice)
         self.truth = self.engine.truth()
         rate, begin, end = self.truth.rate()
         used = watch.between(begin, end)
         answered = (end - begin) * rate
         if len(self.truth.ids) < 0.98 * requests:
             raise RuntimeError(f"{len(self.truth.ids)} of {requests} requests came")
-        cpu_us = None if used is None else round(used / answered * 1e6, 1)
-        return run, {"requests": requests, "per_s": round(rate, 1), "cpu_us": cpu_us}
+        per_core = None if not used else round(answered / used, 1)
+        return run, {"requests": requests, "per_s": round(rate, 1), "per_core_s": per_core}
 
 
 def closed_rate(connections: int) -> Callable[[Bench, Peer], Row]:
@@ -127,7 +129,7 @@ def added(bench: Bench, peer: Peer) -> Row:
     """Measures what a client adds to the time to the first token."""
     requests = min(peer.requests, 3000)
     run, row = bench.load(peer, PACED, requests, concurrency=16)
-    truth, said = bench.truth.ttft_ms, peer.ttft_ms(run)
+    truth, said = bench.truth.ttft_ms, peer.times_ms(run)["ttft"]
     engine, client = np.percentile(truth, [50, 99]), np.percentile(said, [50, 99])
     figures = dict(zip(("added_p50", "added_p99"), map(float, client - engine), strict=True))
     return {"figure": "added"} | row | {name: round(v, 3) for name, v in figures.items()}
@@ -172,11 +174,11 @@ def targets(rows: list[Row]) -> list[Row]:
 
     for connections in CONNECTIONS:
         at = {"connections": connections}
-        own = middle(rows, ASSAY, "rate", "per_s", **at)
+        own = middle(rows, ASSAY, "rate", "per_core_s", **at)
         for peer, limit in ((AIOHTTP, 0.7), ("vllm bench serve", 2.0), ("guidellm", 30.0)):
-            other = middle(rows, peer, "rate", "per_s", **at)
+            other = middle(rows, peer, "rate", "per_core_s", **at)
             ratio = round(own / other, 2) if own and other else None
-            what = f"requests/s over {peer}, {connections} connections, at least"
+            what = f"requests per core over {peer}, {connections} connections, at least"
             judge(what, ratio, limit, least=True)
     late = middle(rows, ASSAY, "schedule", "late_p99")
     judge("schedule error p99 (ms), at most", late, 2.0, least=False)
@@ -190,33 +192,40 @@ def main() -> None:
     """Measures, prints and stores."""
     parser = argparse.ArgumentParser(prog="python -m bench.load")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--nice", type=int, default=0, help="priority of client and engine")
     parser.add_argument("--only", nargs="*", help="clients, by name")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/load.json")
     options = parser.parse_args()
     chosen = [peer for peer in peers() if not options.only or peer.name in options.only]
-    with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder, mock_engine() as engine:
-        bench = Bench(engine, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-bench-") as folder,
+        mock_engine(options.nice) as engine,
+    ):
+        bench = Bench(engine, Path(folder), options.nice)
         for peer in chosen:
             if (reason := peer.missing()) is not None:
                 bench.failures[peer.name] = reason
-        for _ in range(options.rounds):
-            for connections in CONNECTIONS:
-                for peer in chosen:
-                    bench.run(peer, closed_rate(connections))
-            for measure in (schedule, added):
+        for done in range(1, options.rounds + 1):
+            for measure in (*map(closed_rate, CONNECTIONS), schedule, added):
                 for peer in chosen:
                     bench.run(peer, measure)
+            store(options.out, bench, chosen, rounds=done, nice=options.nice)
+    for target in targets(bench.rows):
+        sys.stdout.write(f"{target}\n")
+
+
+def store(out: Path, bench: Bench, chosen: list[Peer], *, rounds: int, nice: int) -> None:
+    """Writes what is known so far."""
     result = {
         "machine": machine(),
-        "rounds": options.rounds,
+        "nice": nice,
+        "rounds": rounds,
         "versions": {p.name: p.version() for p in chosen if not p.missing() and p.package},
         "missing": bench.failures,
         "targets": targets(bench.rows),
         "rows": bench.rows,
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    for target in result["targets"]:
-        sys.stdout.write(f"{target}\n")
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -95,15 +95,20 @@ class MockEngine:
 
 
 @contextmanager
-def mock_engine() -> Iterator[MockEngine]:
-    """Starts the engine, on the last core; this process stays where it is."""
+def mock_engine(nice: int = 0) -> Iterator[MockEngine]:
+    """Starts the engine, on the last core and at a priority; this process stays where it is."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.mock_engine"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-m", "bench.mock_engine"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
     )
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         os.sched_setaffinity(process.pid, {engine_core()})
+        prefer(process.pid, nice)
         yield MockEngine(process, port)
     finally:
         process.terminate()
@@ -161,9 +166,14 @@ class ProcessorWatch(threading.Thread):
 
 
 def watched(
-    command: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    timeout_s: float,
+    *,
+    nice: int = 0,
 ) -> tuple[ProcessorWatch, str]:
-    """Runs a client on its core to its end.
+    """Runs a client on its core, at a priority, to its end.
 
     Returns:
         The record of its processor time, and what it printed.
@@ -178,6 +188,7 @@ def watched(
             env={**os.environ, **environment}, start_new_session=True,
         )  # fmt: skip
         os.sched_setaffinity(process.pid, {client_core()})
+        prefer(process.pid, nice)
         watch = ProcessorWatch(process.pid)
         watch.start()
         try:
@@ -191,6 +202,17 @@ def watched(
     if code != 0:
         raise RuntimeError(f"{Path(command[0]).name}: exit {code}: {said[-600:]}")
     return watch, said
+
+
+def prefer(pid: int, nice: int) -> None:
+    """Sets the priority of a process that leads a session, and of what it starts."""
+    if nice == 0:
+        return
+    os.setpriority(os.PRIO_PROCESS, pid, nice)
+    # Where Linux groups processes by session, the group's priority is the one that counts.
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists():
+        group.write_text(str(nice))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

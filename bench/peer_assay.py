@@ -62,6 +62,8 @@ def main() -> None:
         raise SystemExit(f"failed: {report.summary.errors} {report.summary.generator.stopped}")
     times = {
         "ttft_ms": [request.ttft_ms for request in done],
+        "e2e_ms": [request.e2e_ms for request in done],
+        "tpot_ms": [request.tpot_ms for request in done if request.tpot_ms is not None],
         "lag_ms": [request.lag_ms for request in done],
         "summary": report.as_json()["summary"],
     }

@@ -20,6 +20,7 @@ from bench.load_rig import ROOT, Floats
 
 PEERS = Path(os.environ.get("ASSAY_BENCH_PEERS", ROOT / ".assay" / "bench-peers"))
 SERVING = ROOT / ".venv-serving"
+KINDS = ("ttft", "e2e", "tpot")
 ELSEWHERE = {
     "MLCommons endpoints": "no package of it on PyPI, only a source repository; not measured",
 }
@@ -78,8 +79,8 @@ class Peer(ABC):
         """Returns the command line; may write files into the run's folder."""
 
     @abstractmethod
-    def ttft_ms(self, run: Run) -> Floats:
-        """Returns the time to the first token of each answer, as it measured them."""
+    def times_ms(self, run: Run) -> dict[str, Floats]:
+        """Returns its own times of each answer: `ttft`, and where it has them `e2e` and `tpot`."""
 
     def missing(self) -> str | None:
         """Returns why it cannot run here, or None."""
@@ -120,9 +121,11 @@ class Own(Peer):
         (run.folder / "run.json").write_text(json.dumps(plan | self._options))
         return [sys.executable, "-m", self._module, str(run.folder / "run.json")]
 
-    def ttft_ms(self, run: Run) -> Floats:
-        """Its list."""
-        return np.array(json.loads((run.folder / "times.json").read_text())["ttft_ms"])
+    def times_ms(self, run: Run) -> dict[str, Floats]:
+        """Its lists."""
+        times = json.loads((run.folder / "times.json").read_text())
+        found = {kind: times[f"{kind}_ms"] for kind in KINDS if f"{kind}_ms" in times}
+        return {kind: np.array(values, dtype=np.float64) for kind, values in found.items()}
 
 
 class VllmBench(Peer):
@@ -164,17 +167,19 @@ class VllmBench(Peer):
             command += ["--request-rate", str(run.rate_per_s), "--burstiness", "inf"]
         return command
 
-    def ttft_ms(self, run: Run) -> Floats:
+    def times_ms(self, run: Run) -> dict[str, Floats]:
         """Seconds, in the detailed result."""
         result = json.loads((run.folder / "vllm.json").read_text())
-        return np.array(result["ttfts"]) * 1e3
+        ttft, e2e = np.array(result["ttfts"]) * 1e3, np.array(result["latencies"]) * 1e3
+        more = np.array(result["output_lens"]) - 1
+        return {"ttft": ttft, "e2e": e2e, "tpot": ((e2e - ttft)[more > 0]) / more[more > 0]}
 
 
 class Aiperf(Peer):
     """NVIDIA's aiperf."""
 
     name = "aiperf"
-    requests = 1500
+    requests = 1000
     package = "aiperf"
 
     def program(self) -> Path:
@@ -207,18 +212,22 @@ class Aiperf(Peer):
             command += ["--request-rate", str(run.rate_per_s), "--arrival-pattern", "constant"]
         return command
 
-    def ttft_ms(self, run: Run) -> Floats:
+    def times_ms(self, run: Run) -> dict[str, Floats]:
         """One record a line."""
         lines = (run.folder / "aiperf" / "profile_export.jsonl").read_text().splitlines()
         metrics = [json.loads(line)["metrics"] for line in lines]
-        return np.array([m["time_to_first_token"]["value"] for m in metrics])
+        names = ("time_to_first_token", "request_latency", "inter_token_latency")
+        return {
+            kind: np.array([m[name]["value"] for m in metrics if name in m])
+            for kind, name in zip(KINDS, names, strict=True)
+        }
 
 
 class Guidellm(Peer):
     """The vLLM project's guidellm."""
 
     name = "guidellm"
-    requests = 500
+    requests = 400
     package = "guidellm"
 
     def program(self) -> Path:
@@ -243,11 +252,17 @@ class Guidellm(Peer):
             "--disable-console-interactive",
         ]
 
-    def ttft_ms(self, run: Run) -> Floats:
-        """From a request's start to its first token."""
+    def times_ms(self, run: Run) -> dict[str, Floats]:
+        """From a request's start, by its own marks; its first token is not of the decoding."""
         result = json.loads((run.folder / "guidellm.json").read_text())
-        timings = [r["info"]["timings"] for r in result["benchmarks"][0]["requests"]["successful"]]
-        return np.array([(t["first_token_iteration"] - t["request_start"]) * 1e3 for t in timings])
+        done = result["benchmarks"][0]["requests"]["successful"]
+        marks = [request["info"]["timings"] for request in done]
+        counts = [request["output_metrics"]["total_tokens"] or 0 for request in done]
+        first = np.array([t["first_token_iteration"] - t["request_start"] for t in marks])
+        whole = np.array([t["request_end"] - t["request_start"] for t in marks])
+        decoding = [t["last_token_iteration"] - t["first_token_iteration"] for t in marks]
+        tpot = [t / (n - 1) for t, n in zip(decoding, counts, strict=True) if n > 1]
+        return {"ttft": first * 1e3, "e2e": whole * 1e3, "tpot": np.array(tpot) * 1e3}
 
 
 ASSAY = "assay loadtest"
