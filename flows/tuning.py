@@ -29,7 +29,7 @@ from assay.tuning import arguments
 from assay.tuning.ports import Optimiser, StudyRecord, Suggestion
 from assay.tuning.recommendation import Pair, Recommendation, best_trial, recommend
 from assay.tuning.space import Point
-from assay.tuning.trials import RampResult, TrialRecord, TrialState
+from assay.tuning.trials import RampResult, TrialRecord, TrialState, metrics_of
 from flows.queueing import devices
 from flows.settings import Settings
 from flows.steps import Steps
@@ -250,26 +250,12 @@ class _Search:
         )
 
     def _log(self, trial: TrialRecord) -> None:
-        metrics = trial_metrics(trial, self.plan.document.price_per_hour)
+        metrics = metrics_of(trial, self.plan.document.price_per_hour)
         self.steps.run(
             "record the trial in MLflow",
             lambda: self.ports.log.log_trial(self.run_id, trial, trial.point, metrics),
             retries=2,
         )
-
-
-def trial_metrics(trial: TrialRecord, price_per_hour: float | None) -> dict[str, float]:
-    """Returns a trial's figures by metric key; what was not measured is absent."""
-    found: dict[str, float | None] = {"seconds": trial.seconds or None}
-    if trial.result is not None:
-        found |= {
-            "goodput_per_s": trial.result.goodput_per_s,
-            "missed_per_s": trial.result.missed_per_s,
-            "ttft_p99_ms": trial.result.ttft_p99_ms,
-            "output_tokens_per_s": trial.result.output_tokens_per_s,
-            "cost_per_million_tokens": trial.result.cost_per_million_tokens(price_per_hour),
-        }
-    return {f"tuning/{name}": value for name, value in found.items() if value is not None}
 
 
 def _outcome(trial: TrialRecord) -> str:

@@ -112,3 +112,17 @@ def ramp_result(steps: Sequence[RampStep]) -> RampResult | None:
         ttft_p99_ms=steps[0].ttft_p99_ms,
         output_tokens_per_s=best.output_tokens_per_s,
     )
+
+
+def metrics_of(trial: TrialRecord, price_per_hour: float | None) -> dict[str, float]:
+    """Returns a trial's figures by metric key; what was not measured is absent."""
+    found: dict[str, float | None] = {"seconds": trial.seconds or None}
+    if trial.result is not None:
+        found |= {
+            "goodput_per_s": trial.result.goodput_per_s,
+            "missed_per_s": trial.result.missed_per_s,
+            "ttft_p99_ms": trial.result.ttft_p99_ms,
+            "output_tokens_per_s": trial.result.output_tokens_per_s,
+            "cost_per_million_tokens": trial.result.cost_per_million_tokens(price_per_hour),
+        }
+    return {f"tuning/{name}": value for name, value in found.items() if value is not None}

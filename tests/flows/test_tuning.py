@@ -301,3 +301,23 @@ def test_the_picture_is_the_same_bytes_for_the_same_trials(rig: TuneRig) -> None
     assert (rig.tune().folder / "pareto.svg").read_bytes() == first
     assert first.startswith(b"<?xml")
     assert b"recommended" in first
+
+
+def test_the_flow_has_the_command_lines_parameters_but_applies_nothing() -> None:
+    import inspect
+
+    from assay.cli.tune import tune
+    from flows.tune_serving import tune_serving
+
+    flow = set(inspect.signature(tune_serving.fn).parameters)
+    command = set(inspect.signature(tune).parameters)
+    assert command - flow == {"apply", "as_json"}
+    assert flow <= command
+
+
+def test_the_flow_fails_by_the_name_of_the_error(tmp_path: Path) -> None:
+    from flows.tune_serving import tune_serving
+
+    state = tune_serving.fn(model=MODEL, space=str(tmp_path / "none.yaml"))
+    assert state.name == "ConfigError"
+    assert "none.yaml" in str(state.message)
