@@ -4,9 +4,9 @@
 
 Runs in the gate's environment. Builds what is missing (golden set, models, keys, store), makes
 1.0.0 production, then gates every later version in order, and last the engine settings of
-`serving-slow.yaml` with the version that is then in production. A second run does again only what has
-changed: a verdict whose inputs are the same is read back from MLflow, not computed anew. Everything
-it makes lies in .assay/demo; removing that folder starts over.
+`serving-slow.yaml` with the version that is then in production. A second run does again only what
+has changed: a verdict whose inputs are the same is read back from MLflow, not computed anew.
+Everything it makes lies in .assay/demo; removing that folder starts over.
 """
 
 import argparse
@@ -65,7 +65,7 @@ DEMONSTRATED = (
     Candidate(name="1.2.0", version="1.2.0", verdict="block", by="emotion_f1/"),
     Candidate(name="1.3.0", version="1.3.0", verdict="block", by="artifact/"),
     Candidate(
-        name="1.1.0, one request at a time",
+        name="1.1.0, worse engine settings",
         version=SETTLED,
         verdict="block",
         by="latency/",
