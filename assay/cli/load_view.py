@@ -93,7 +93,7 @@ def _plan(profile: "LoadProfile") -> str:
     from assay.load.objectives import requests_to_decide
 
     fields = profile.arrivals.model_dump(exclude={"kind"})
-    details = ", ".join(f"{name} {value:g}" for name, value in fields.items() if value != "")
+    details = ", ".join(f"{name} {value}" for name, value in fields.items())
     expected, needed = profile.expected_requests, requests_to_decide(profile)
     plan = f"{profile.arrivals.kind} arrivals ({details}) for {profile.duration_s:g} s"
     if expected is None:

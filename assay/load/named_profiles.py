@@ -77,7 +77,7 @@ def named_profile(
             f"{where}: no load profile {name!r}; expected one of {known}; choose one, or add it "
             "under load: in the policy"
         )
-    fields = _merged(_NAMED.get(name, {}), given)
+    fields = _merged({"prompts": {"kind": "golden"}} | _NAMED.get(name, {}), given)
     return validate(fields | {"name": name}, LoadProfile, f"{where}: load.{name}")
 
 

@@ -153,6 +153,7 @@ class Search(Document):
     """How the highest rate that meets the objectives is found: see `assay.load.search`."""
 
     start_per_s: Rate = Field(default=2.0, description="Rate of the first step.")
+    min_per_s: Rate = Field(default=0.1, description="Rate below which nothing is tried.")
     max_per_s: Rate = Field(default=2000.0, description="Rate at which the search ends.")
     growth: float = Field(default=2.0, gt=1.0, le=10.0, description="Factor from step to step.")
     precision: float = Field(

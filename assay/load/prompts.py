@@ -16,12 +16,15 @@ def draw_prompts(lengths: LengthPrompts, seed: int) -> tuple[str, ...]:
     rng = np.random.default_rng(seed)
     drawn = np.exp(rng.normal(np.log(lengths.words_median), lengths.words_sigma, lengths.prompts))
     counts = np.clip(np.rint(drawn), 1, lengths.words_max).astype(int)
-    return tuple(
-        " ".join([f"{_word(rng)}{number}", *(_word(rng) for _ in range(count - 1))])
-        for number, count in enumerate(counts)
-    )
+    return tuple(_prompt(number, int(count), rng) for number, count in enumerate(counts))
 
 
-def _word(rng: np.random.Generator) -> str:
-    picks = rng.integers(0, len(_SYLLABLES), size=2 + int(rng.integers(0, 2)))
-    return "".join(_SYLLABLES[pick] for pick in picks)
+def _prompt(number: int, count: int, rng: np.random.Generator) -> str:
+    """Returns words of two or three syllables, the first with the prompt's number."""
+    syllables = rng.integers(0, len(_SYLLABLES), size=(count, 3)).tolist()
+    short = (rng.random(count) < 0.5).tolist()
+    words = [
+        _SYLLABLES[a] + _SYLLABLES[b] + ("" if is_short else _SYLLABLES[c])
+        for (a, b, c), is_short in zip(syllables, short, strict=True)
+    ]
+    return " ".join([f"{words[0]}{number}", *words[1:]])

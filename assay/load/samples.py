@@ -122,17 +122,31 @@ class GeneratorRun:
         return self.cpu_s / self.wall_s if self.wall_s > 0 else 0.0
 
 
-def latency_sample(request: TimedRequest, *, block: int) -> LatencySample:
-    """Returns a timed request as the gate's evidence stores it; its times start as intended."""
+def latency_sample(
+    request: TimedRequest, *, block: int, begun_s: float = 0.0, open_loop: bool = False
+) -> LatencySample:
+    """Returns a timed request as the gate's evidence stores it.
+
+    Its times start when it was sent; in an open loop it also says when it was meant to be, and
+    whoever judges it counts from there.
+
+    Args:
+        request: one of a load's.
+        block: the block it belongs to.
+        begun_s: when that block began, in seconds from the start of the whole load.
+        open_loop: whether a schedule decided when it was sent.
+    """
+    sent = (request.ended_s - request.started_s) * 1e3
     return LatencySample(
         block=block,
         case_id=request.case_id,
-        started_s=max(0.0, request.intended_s),
+        started_s=max(0.0, begun_s + request.started_s),
         status=request.status,
         error_kind=request.error_kind,
-        ttft_ms=request.ttft_ms if request.ok else None,
-        e2e_ms=request.e2e_ms if request.ok else None,
+        ttft_ms=request.wire_ttft_ms if request.ok else None,
+        e2e_ms=sent if request.ok else None,
         prompt_tokens=request.prompt_tokens,
         completion_tokens=request.completion_tokens,
         request_id=request.request_id,
+        intended_s=max(0.0, begun_s + request.intended_s) if open_loop else None,
     )

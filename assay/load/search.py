@@ -3,8 +3,8 @@
 Decides which rate is tried next, and when the search is over; leaves running a step, and saying
 whether it met the objectives, to `assay.load_testing`. The rule:
 
-1. From `start_per_s` the rate grows by `growth` until a step misses, or shrinks by it until one
-   meets.
+1. From `start_per_s` the rate grows by `growth` until a step misses (or to `max_per_s`), or
+   shrinks by it until one meets (or to `min_per_s`).
 2. Between the highest rate met and the lowest missed the geometric mean is tried, until the two
    are within `precision`.
 3. A step is *met* when every objective's measured value is within its limit. That is a guess from
@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from assay.load.profile import Search
 
 CONFIRMATIONS = 4
-_SHRINKS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +56,8 @@ class RateSearch:
         if met is None and missed is None:
             return min(search.start_per_s, search.max_per_s)
         if met is None and missed is not None:
-            lowest = search.start_per_s / search.growth**_SHRINKS
-            return missed / search.growth if missed / search.growth >= lowest else None
+            lower = missed / search.growth
+            return lower if lower >= search.min_per_s else None
         assert met is not None  # noqa: S101 - for the type checker
         if missed is None:
             return None if met >= search.max_per_s else min(met * search.growth, search.max_per_s)

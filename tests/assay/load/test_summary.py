@@ -125,8 +125,15 @@ def test_a_server_that_says_no_is_there(kind: str, lost: bool) -> None:
 
 def test_the_gate_stores_a_request_as_a_latency_sample() -> None:
     sample = latency_sample(answered(3, intended_s=1.5, started_s=1.6, ttft_ms=200.0), block=4)
-    assert (sample.block, sample.case_id, sample.started_s) == (4, "c3", 1.5)
-    assert sample.ttft_ms == pytest.approx(200)
+    assert (sample.block, sample.case_id, sample.started_s) == (4, "c3", 1.6)
+    assert sample.ttft_ms == pytest.approx(100)
+    assert sample.intended_s is None
+    open_loop = latency_sample(
+        answered(3, intended_s=1.5, started_s=1.6, ttft_ms=200.0), block=4, begun_s=10.0,
+        open_loop=True,
+    )  # fmt: skip
+    assert (open_loop.intended_s, open_loop.started_s) == (11.5, 11.6)
+    assert open_loop.ttft_ms == sample.ttft_ms
     lost = latency_sample(failed(3, "timeout", 900, first_token_s=0.1), block=4)
     assert (lost.status, lost.error_kind) == (AnswerStatus.ERROR, "timeout")
     assert lost.ttft_ms is lost.e2e_ms is None
