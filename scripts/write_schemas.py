@@ -16,6 +16,7 @@ from assay.artifact import Manifest, Metadata, ReleaseManifest
 from assay.documents import Document
 from assay.golden_set import GoldenRow, ProbeRow
 from assay.load.profile import LoadProfile
+from assay.load.report import LoadReport
 from assay.policy import Policy
 from assay.predictions import LatencyRow, PredictionRow
 from assay.serving_profile import Serving
@@ -35,6 +36,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "probe": ProbeRow,
     "prediction": PredictionRow,
     "latency_sample": LatencyRow,
+    "load_report": LoadReport,
     "policy": Policy,
     "run": ContextDocument,
     "serving": Serving,

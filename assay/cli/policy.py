@@ -21,6 +21,7 @@ def check(
 ) -> None:
     """Explains a policy in plain sentences and warns where the golden set cannot satisfy it."""
     from assay.adapters.golden_dvc import DvcGoldenSource
+    from assay.load.named_profiles import all_profiles
     from assay.policy import load_policy
     from assay.task import load_task
     from evaluators import registry
@@ -28,6 +29,7 @@ def check(
 
     rules, asked = load_policy(policy), load_task(task)
     registry.build(rules, asked, where=str(policy))
+    all_profiles(rules.load, where=str(policy))
     sentences = explain(rules, asked)
     if not as_json:
         for sentence in sentences:
