@@ -372,6 +372,8 @@ def test_an_anchor_that_does_not_verify_makes_the_run_invalid(released: Rig) -> 
 
 
 STEPS = (
+    "remove what dead gates left",
+    "repair an interrupted promotion",
     "load the golden set",
     "check the golden set",
     "read production's alias",
@@ -391,17 +393,15 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_gate_interrupted_at_any_step_leaves_nothing_and_can_be_run_again(
-    released: Rig, step: str, after: bool
+def test_a_gate_interrupted_before_any_step_leaves_nothing_and_can_be_run_again(
+    released: Rig, step: str
 ) -> None:
-    released.interrupt_at = (step, after)
+    released.interrupt_at = (step, False)
     with pytest.raises(KeyboardInterrupt):
         released.gate("1.1.0")
     assert_nothing_is_left(released)
-    moved = step == "move production" and after
-    assert production(released) == ("1.1.0" if moved else "1.0.0")
+    assert production(released) == "1.0.0"
 
     released.interrupt_at = None
     result = released.gate("1.1.0")
