@@ -2,17 +2,24 @@
 
 import json
 import threading
+from base64 import b64decode
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from assay import digests
+from assay import digests, evidence
+from assay.adapters.registry_mlflow import MlflowRegistry
+from assay.adapters.signer_dsse import sign_statement
 from assay.errors import ConfigError, InfrastructureError
+from assay.ports import GateRecord
 from assay.records import VerdictKind
 from assay.verdict_document import verdict_from_json
+from assay.warrant import Warrant
 from tests import registry_rig as rig
+from tests.artifact_factory import make_keys
 from tests.registry_rig import Stage, gate, ref
 
 _numbers = count()
@@ -408,3 +415,87 @@ def test_an_unreachable_registry_says_so(tmp_path: Path, empty_database: Path) -
         broken.break_it()
         with pytest.raises(InfrastructureError, match="again"):
             broken.again().production("emotion-demo")
+
+
+def refused(stage: Stage, model: str, record: GateRecord, **changes: object) -> str:
+    """Asks for a promotion that must be refused; returns why."""
+    run = stage.registry.record(record)
+    ready = Warrant(evidence=record.evidence_dir, policy=rig.POLICY, golden=rig.golden().digest)
+    outcome = stage.registry.promote(
+        ref("1.1.0", model),
+        expected=None,
+        gate_run=run,
+        warrant=replace(ready, **changes),  # type: ignore[arg-type]
+    )
+    assert not outcome.moved
+    assert stage.again().production(model) is None
+    return outcome.reason
+
+
+@pytest.mark.parametrize("kind", [VerdictKind.BLOCK, VerdictKind.INCONCLUSIVE, VerdictKind.INVALID])
+def test_a_signed_verdict_that_is_no_promote_moves_nothing(
+    stage: Stage, model: str, tmp_path: Path, kind: VerdictKind
+) -> None:
+    record = gate(tmp_path, model=model, kind=kind)
+    assert f"verdict is {kind.value}" in refused(stage, model, record)
+
+
+def test_what_nobody_signed_moves_nothing(stage: Stage, model: str, tmp_path: Path) -> None:
+    record = gate(tmp_path, model=model)
+    (record.evidence_dir / evidence.ATTESTATION).unlink()
+    assert "no gate has signed this verdict" in refused(stage, model, record)
+
+
+def test_what_another_key_signed_moves_nothing(stage: Stage, model: str, tmp_path: Path) -> None:
+    record = gate(tmp_path, model=model)
+    stranger = make_keys(tmp_path / "keys").private
+    envelope = json.loads((record.evidence_dir / evidence.ATTESTATION).read_bytes())
+    signed = sign_statement(b64decode(envelope["payload"]), stranger)
+    (record.evidence_dir / evidence.ATTESTATION).write_bytes(signed)
+    assert "no trusted key signed it" in refused(stage, model, record)
+
+
+def test_altered_evidence_moves_nothing(stage: Stage, model: str, tmp_path: Path) -> None:
+    record = gate(tmp_path, model=model)
+    path = record.evidence_dir / "candidate" / "predictions.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"joy", b"fear", 1))
+    assert "changed since the evidence was sealed" in refused(stage, model, record)
+
+
+def test_a_promote_moves_only_what_it_is_about(stage: Stage, model: str, tmp_path: Path) -> None:
+    stage.registry.record(gate(tmp_path, "1.0.0", model=model, run_id="other"))
+    record = gate(tmp_path, model=model)
+    why = refused(stage, model, record, evidence=tmp_path / "other")
+    assert "the verdict is about" in why
+
+
+def test_a_promote_of_another_policy_or_golden_set_moves_nothing(
+    stage: Stage, model: str, tmp_path: Path
+) -> None:
+    record = gate(tmp_path, model=model)
+    assert "another golden" in refused(stage, model, record, golden=digests.of_bytes(b"newer"))
+    stricter = rig.POLICY.model_copy(update={"alpha": 0.01})
+    assert "another policy" in refused(stage, model, record, policy=stricter)
+
+
+def test_an_expired_promote_moves_nothing(stage: Stage, model: str, tmp_path: Path) -> None:
+    record = gate(tmp_path, model=model)
+    rig.sign(record.evidence_dir, record.verdict, expires_at=datetime.now(UTC))
+    assert "expired" in refused(stage, model, record)
+
+
+def test_what_a_promotion_rests_on_is_kept_with_its_run(
+    stage: Stage, model: str, tmp_path: Path
+) -> None:
+    record = gate(tmp_path, model=model)
+    run = stage.registry.record(record)
+    head = "7:" + digests.of_bytes(b"head")
+    warrant = replace(rig.warrant(tmp_path, ref("1.1.0", model)), audit_head=head)
+    signed = (record.evidence_dir / evidence.ATTESTATION).read_bytes()
+    assert stage.registry.promote(
+        ref("1.1.0", model), expected=None, gate_run=run, warrant=warrant
+    ).moved
+    stage.again().evidence(run, tmp_path / "fetched")
+    assert (tmp_path / "fetched" / evidence.ATTESTATION).read_bytes() == signed
+    if isinstance(stage.registry, MlflowRegistry):
+        assert stage.registry.audit_heads(model) == [head]
