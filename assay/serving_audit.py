@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from assay.serving_audit_container import Container, Word
-from assay.serving_profile import is_by_digest
+from assay.serving_profile import REFUSED_VARIABLES, is_by_digest
 
 FLOOR = "0.32.0"
 
@@ -32,11 +32,6 @@ _REFUSED_OPTIONS = {
     "--trust-request-chat-template": "renders templates that a request brings",
     "--enable-lora": "lets adapters be loaded that no gate has seen",
     "--allowed-local-media-path": "lets a request read files of the server",
-}
-_REFUSED_VARIABLES = {
-    "VLLM_SERVER_DEV_MODE": "opens endpoints that pause the server and replace its weights",
-    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "lets a request load adapters that no gate has seen",
-    "VLLM_ALLOW_INSECURE_SERIALIZATION": "unpickles what it receives",
 }
 _LOOPBACK = ("127.", "::1", "[::1]", "localhost")
 
@@ -191,7 +186,7 @@ def _engine_options(container: Container) -> Iterator[_Broken]:
         for word, value in container.options(name):
             if value.lower() not in ("false", "0"):
                 yield word, name, why, "remove it"
-    for name, why in _REFUSED_VARIABLES.items():
+    for name, why in REFUSED_VARIABLES.items():
         set_to = container.environment.get(name)
         if set_to is not None and set_to.text.lower() not in ("", "0", "false"):
             yield set_to, f"{name}={set_to.text}", why, "remove it"

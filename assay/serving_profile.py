@@ -22,7 +22,6 @@ _BY_DIGEST = re.compile(r"^(?:\S+@)?sha256:[0-9a-f]{64}$")
 _REFUSED = frozenset(
     {
         "--trust-remote-code",
-        "--trust_remote_code",
         "--enable-prompt-embeds",
         "--trust-request-chat-template",
         "--enable-lora",
@@ -35,18 +34,43 @@ _REFUSED = frozenset(
         "--chat-template",
         "--quantization",
         "--served-model-name",
+        "--config",
+        "-q",
     }
 )
+REFUSED_VARIABLES = {
+    "VLLM_SERVER_DEV_MODE": "opens endpoints that pause the server and replace its weights",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "lets a request load adapters that no gate has seen",
+    "VLLM_ALLOW_INSECURE_SERIALIZATION": "unpickles what it receives",
+}
+"""Variables of the engine that nobody may set, and what each would do."""
+_OWN_VARIABLES = frozenset({"VLLM_API_KEY", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"})
 
 
 def refuse_dangerous(argument: str) -> None:
     """Refuses an engine argument that Assay sets itself, or that lets an artifact do harm.
 
+    The engine's parser takes underscores for dashes, and the beginning of an option for the option.
+
     Raises:
         ValueError: it is one of these.
     """
-    if argument.split("=")[0] in _REFUSED:
+    name = argument.split("=")[0].replace("_", "-")
+    begins = name.startswith("--") and len(name) > len("--")
+    if name in _REFUSED or (begins and any(option.startswith(name) for option in _REFUSED)):
         raise ValueError(f"{argument!r} is not allowed here: Assay sets or forbids it")
+
+
+def refuse_dangerous_variable(name: str) -> None:
+    """Refuses an environment variable that Assay sets itself, or that opens the engine.
+
+    Raises:
+        ValueError: it is one of these.
+    """
+    if name in REFUSED_VARIABLES:
+        raise ValueError(f"{name!r} is not allowed here: it {REFUSED_VARIABLES[name]}")
+    if name in _OWN_VARIABLES:
+        raise ValueError(f"{name!r} is not allowed here: Assay sets it")
 
 
 class ContainerLimits(Document):
@@ -93,13 +117,19 @@ class Profile(Document):
             raise ValueError("expected a version like 0.32.0") from None
         return version
 
+    @field_validator("environment")
+    @classmethod
+    def _no_dangerous_variables(cls, environment: dict[str, str]) -> dict[str, str]:
+        for name in environment:
+            refuse_dangerous_variable(name)
+        return environment
+
     @field_validator("arguments")
     @classmethod
     def _no_dangerous_arguments(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
         for argument in arguments:
             refuse_dangerous(argument)
         return arguments
-
 
     @property
     def settings(self) -> dict[str, Any]:
