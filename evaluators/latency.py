@@ -68,7 +68,10 @@ class Latency(Evaluator):
         max_blocks: where the times do not decide, the load goes on up to so many blocks, looked at
             each time it has doubled; 0 for no more than `blocks`.
         per_block: requests a block.
-        concurrency: requests in flight at any time.
+        concurrency: requests in flight at any time, where the load is a closed loop.
+        arrivals: the load profile (of that name, or of the policy's `load:`) whose arrivals time
+            the models: an open loop, in which a slow model does not slow its own load, and times
+            count from when a request was meant to be sent. Empty: a closed loop.
     """
 
     unit: ClassVar[str] = "ms"
@@ -86,6 +89,7 @@ class Latency(Evaluator):
     max_blocks: Annotated[int, Field(ge=0, le=100_000)] = 0
     per_block: Annotated[int, Field(ge=1, le=10_000)] = 25
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 4
+    arrivals: str = ""
 
     @property
     def looks(self) -> tuple[int, ...]:

@@ -385,6 +385,7 @@ class _Gate:
             progress=self.progress,
             engine_probes=self.ports.engine_probes,
             free_memory_bytes=self.ports.free_memory_bytes,
+            generator=self.ports.generator,
         )
         try:
             return measurement.run(subjects, anchor)

@@ -19,6 +19,7 @@ from assay.ports import (
     EngineProbes,
     GoldenSource,
     GoldenValidator,
+    LoadGenerator,
     ModelServer,
     Registry,
 )
@@ -48,6 +49,7 @@ class Ports:
 
     `engine_probes` watch the engines under load; None where nothing does. `free_memory_bytes` tells
     what engines of this machine may still have; None where they are not on this machine.
+    `generator` sends open loops.
     """
 
     store: ArtifactStore
@@ -60,6 +62,7 @@ class Ports:
     notary: Notary
     engine_probes: EngineProbes | None = None
     free_memory_bytes: Callable[[], int | None] = lambda: None
+    generator: LoadGenerator | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

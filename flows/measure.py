@@ -21,6 +21,7 @@ from assay.ports import (
     AskLimits,
     ChatClient,
     EngineProbes,
+    LoadGenerator,
     ModelServer,
     Progress,
     RunningServer,
@@ -99,6 +100,7 @@ class Measurement:
     logs: dict[Role, str] = field(default_factory=dict)
     engine_probes: EngineProbes | None = None
     free_memory_bytes: Callable[[], int | None] = lambda: None
+    generator: LoadGenerator | None = None
 
     def run(self, subjects: Mapping[Role, Subject], anchor: Subject | None = None) -> Measured:
         """Measures the subjects, and then asks the anchor the golden set.
@@ -186,6 +188,7 @@ class Measurement:
             run_id=self.run_id,
             seed=self.seed,
             progress=self.progress,
+            generator=self.generator,
         )
 
     def _request(self, subject: Subject) -> ServeRequest:

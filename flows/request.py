@@ -11,11 +11,13 @@ from typing import Literal
 
 from assay.artifact import check_model_name, check_version
 from assay.errors import ConfigError
+from assay.open_loop import steady_profile
 from assay.policy import ChangeClass, Policy, load_policy
 from assay.serving_profile import Profile, Serving, load_serving
 from assay.task import Task, load_task
 from evaluators import registry
 from evaluators.base import Evaluator
+from evaluators.latency import Latency
 
 DOCUMENTS = ("policy", "task", "serving")
 BackendName = Literal["docker", "process", "endpoint", "kubernetes"]
@@ -116,12 +118,16 @@ def load_documents(request: GateRequest) -> Documents:
     if request.production_serving is not None:
         production_profile = load_serving(request.production_serving).profile(request.profile)
         texts["production_serving"] = request.production_serving.read_bytes()
+    evaluators = tuple(registry.build(policy, task, where=str(request.policy)))
+    for evaluator in evaluators:
+        if isinstance(evaluator, Latency) and evaluator.arrivals:
+            steady_profile(evaluator.arrivals, policy.load)
     return Documents(
         policy=policy,
         task=task,
         serving=serving,
         profile=serving.profile(request.profile),
-        evaluators=tuple(registry.build(policy, task, where=str(request.policy))),
+        evaluators=evaluators,
         texts=texts,
         production_profile=production_profile,
     )

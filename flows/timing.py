@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.asking import golden_questions
+from assay.errors import ConfigError
 from assay.golden_set import GoldenSet
-from assay.interleaving import BlockPlan, Loads, closed_loop, interleaved_load
-from assay.ports import AskLimits, ChatClient, Progress
+from assay.interleaving import BlockPlan, Loads, Sender, closed_loop, interleaved_load
+from assay.open_loop import OpenLoop, steady_profile
+from assay.ports import AskLimits, ChatClient, LoadGenerator, Progress
 from assay.records import Role
 from evaluators.base import Rules
 from evaluators.latency import Latency
@@ -28,6 +30,7 @@ class Timing:
     run_id: str
     seed: int
     progress: Progress
+    generator: LoadGenerator | None = None
 
     @property
     def latency(self) -> Latency | None:
@@ -44,12 +47,9 @@ class Timing:
         latency = self.latency
         if latency is None:
             return Loads(samples={})
-        limits = AskLimits(
-            concurrency=latency.concurrency,
-            request_timeout_s=self.documents.profile.request_timeout_s,
-        )
-        return interleaved_load(
-            closed_loop(self.client, limits, self.run_id),
+        send = self._sender(latency)
+        loads = interleaved_load(
+            send,
             engines,
             roles,
             golden_questions(self.documents.task, self.golden.cases),
@@ -66,6 +66,28 @@ class Timing:
                 self._rules(first_release=Role.PRODUCTION not in roles),
             ),
         )
+        if isinstance(send, OpenLoop):
+            send.check_lag()
+        return loads
+
+    def _sender(self, latency: Latency) -> Sender:
+        if latency.arrivals:
+            if self.generator is None:
+                raise ConfigError(
+                    f"evaluators.latency: arrivals is {latency.arrivals!r}, and this gate has no "
+                    "load generator; leave arrivals out, or run the gate with one"
+                )
+            return OpenLoop(
+                generator=self.generator,
+                profile=steady_profile(latency.arrivals, self.documents.policy.load),
+                seed=self.seed,
+                run_id=self.run_id,
+            )
+        limits = AskLimits(
+            concurrency=latency.concurrency,
+            request_timeout_s=self.documents.profile.request_timeout_s,
+        )
+        return closed_loop(self.client, limits, self.run_id)
 
     def _rules(self, *, first_release: bool) -> Rules:
         """The rules of the judgement, but for the seed: that needs every answer.

@@ -19,6 +19,7 @@ from assay.adapters.in_memory_probe import InMemoryProbes
 from assay.adapters.in_memory_registry import InMemoryRegistry
 from assay.adapters.in_memory_server import InMemoryServer
 from assay.adapters.in_memory_store import InMemoryStore
+from assay.ports import LoadGenerator
 from assay.records import GoldenCase
 from assay.verdict_trust import VerdictTrust
 from assay.warrant import Gatekeeper
@@ -142,6 +143,7 @@ class Rig:
     delay_ms: float = 0.0
     engine_probes: InMemoryProbes | None = None
     free_memory_bytes: int | None = None
+    generator: LoadGenerator | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
@@ -196,6 +198,7 @@ class Rig:
             client=InMemoryChat(answer=self._answer, delay_ms=self.delay_ms),
             engine_probes=self.engine_probes,
             free_memory_bytes=lambda: self.free_memory_bytes,
+            generator=self.generator,
             golden=InMemoryGoldenSource(cases={None: self.cases}),
             validator=self.validator,
             registry=self.registry,
