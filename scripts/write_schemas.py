@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from assay.artifact import Manifest, Metadata, ReleaseManifest
 from assay.documents import Document
+from assay.engine_samples import EngineRow
 from assay.golden_set import GoldenRow, ProbeRow
 from assay.load.profile import LoadProfile
 from assay.load.report import LoadReport
@@ -36,6 +37,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "probe": ProbeRow,
     "prediction": PredictionRow,
     "latency_sample": LatencyRow,
+    "engine_sample": EngineRow,
     "load_report": LoadReport,
     "policy": Policy,
     "run": ContextDocument,
