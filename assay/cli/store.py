@@ -143,8 +143,12 @@ def verify(model: Model, version: Version, as_json: AsJson = False) -> None:
     """Verifies a version in the store: signature, digests, files and headers."""
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="assay-verify-") as folder:
-        pulled = _store().pull(model, version, Path(folder) / "copy")
+    from assay.adapters.store_copy import writing
+    from assay.adapters.store_staging import staging_folder
+
+    temporary = Path(tempfile.gettempdir())
+    with writing(temporary), staging_folder(temporary, ".assay-verify-") as folder:
+        pulled = _store().pull(model, version, folder / "copy")
         if as_json:
             print_json({"model": model, "version": version, "digest": pulled.ref.digest})
         else:
