@@ -7,6 +7,7 @@ Decides how a setting is written for the engine (`--name value`, `--name=value`,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from assay.documents import validate
 from assay.errors import ConfigError
 from assay.serving_profile import Profile
 from assay.tuning.space import Choice, Parameter, Point, ProfileSpace, Value
@@ -38,7 +39,8 @@ def with_point(profile: Profile, space: ProfileSpace, point: Point) -> Profile:
     """Returns the profile with the settings of a point.
 
     Raises:
-        ConfigError: the profile gives an argument twice, so that changing it would not be clear.
+        ConfigError: the profile gives an argument twice, so that changing it would not be clear, or
+            the point makes a profile that `serving.yaml` may not hold.
     """
     arguments = list(profile.arguments)
     environment = dict(profile.environment)
@@ -47,7 +49,8 @@ def with_point(profile: Profile, space: ProfileSpace, point: Point) -> Profile:
             _set_argument(arguments, name, value)
         else:
             environment[name] = _as_text(value)
-    return profile.model_copy(update={"arguments": tuple(arguments), "environment": environment})
+    changed = {"arguments": tuple(arguments), "environment": environment}
+    return validate(profile.model_dump() | changed, Profile, "tune.yaml")
 
 
 def changes(before: Profile, after: Profile, space: ProfileSpace) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from assay import digests
 from assay.documents import Document, read_yaml
 from assay.errors import ConfigError
-from assay.serving_profile import refuse_dangerous
+from assay.serving_profile import refuse_dangerous, refuse_dangerous_variable
 
 Value = bool | int | float | str
 """What one setting may be: True gives `--flag`, False gives `--no-flag`."""
@@ -33,6 +33,15 @@ def _argument(name: str) -> str:
     return name
 
 
+def _variable(name: str) -> str:
+    refuse_dangerous_variable(name)
+    return name
+
+
+Argument = Annotated[str, AfterValidator(_argument)]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_variable)]
+
+
 class Choice(Document):
     """A setting with a list of values; those of a switch are true and false."""
 
@@ -43,6 +52,9 @@ class Choice(Document):
     def _are_different(cls, values: tuple[Value, ...]) -> tuple[Value, ...]:
         if len({str(value) for value in values}) < len(values):
             raise ValueError("a value is given twice; expected each once")
+        # The engine would read it as an argument of its own.
+        if any(isinstance(value, str) and value.startswith("-") for value in values):
+            raise ValueError("a text begins with a dash; expected a value, and numbers as numbers")
         return values
 
 
@@ -91,11 +103,11 @@ def holds(parameter: Parameter, value: object) -> bool:
 class ProfileSpace(Document):
     """What may be changed of one profile of `serving.yaml`."""
 
-    arguments: dict[Annotated[str, AfterValidator(_argument)], Parameter] = Field(
+    arguments: dict[Argument, Parameter] = Field(
         default_factory=dict, description="Engine argument → what it may be."
     )
-    environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Parameter] = (
-        Field(default_factory=dict, description="Environment variable → what it may be.")
+    environment: dict[Variable, Parameter] = Field(
+        default_factory=dict, description="Environment variable → what it may be."
     )
 
     @model_validator(mode="after")

@@ -19,10 +19,10 @@ profiles:
   cpu:
     image: x   # the image
     arguments:
-      - --a   # first
+      - --aa   # first
       - "1"
-      # about b
-      - --b
+      # about bb
+      - --bb
     environment:
       K: "1"   # kept
     limits: {memory_gib: 1}   # little
@@ -46,11 +46,11 @@ def changed(text: str, arguments: tuple[str, ...], environment: dict[str, str]) 
 
 
 CASES = [
-    (("--a", "2", "--b"), {"K": "1"}),
-    (("--a", "2", "--no-b", "--c", "x y"), {"K": "2", "L": "3"}),
-    (("--b",), {"K": "1"}),
-    (("--new", "--a", "1", "--b", "--z=1,2"), {"K": "a: b #c"}),
-    (("--a", "yes", "--b", "null", "--c", "01"), {"K": "1"}),
+    (("--aa", "2", "--bb"), {"K": "1"}),
+    (("--aa", "2", "--no-bb", "--cc", "x y"), {"K": "2", "L": "3"}),
+    (("--bb",), {"K": "1"}),
+    (("--new", "--aa", "1", "--bb", "--z=1,2"), {"K": "a: b #c"}),
+    (("--aa", "yes", "--bb", "null", "--cc", "01"), {"K": "1"}),
 ]
 
 
@@ -62,12 +62,12 @@ def test_every_way_of_writing_is_changed_in_place(
     kept = dict(profile_of(text).environment) | environment
     result = changed(text, arguments, kept)
     for comment in (line.partition("#")[2] for line in text.splitlines() if "#" in line):
-        if "--a" not in text or comment.strip() not in ("first",):
+        if "--aa" not in text or comment.strip() not in ("first",):
             assert comment in result
 
 
 def test_only_what_differs_changes() -> None:
-    result = changed(BLOCK, ("--a", "2", "--b"), {"K": "1"})
+    result = changed(BLOCK, ("--aa", "2", "--bb"), {"K": "1"})
     assert result == BLOCK.replace('- "1"', '- "2"')
 
 
@@ -77,13 +77,13 @@ def test_nothing_to_change_changes_nothing() -> None:
 
 def test_windows_line_ends_stay() -> None:
     text = BLOCK.replace("\n", "\r\n")
-    result = changed(text, ("--a", "2", "--b"), {"K": "1"})
+    result = changed(text, ("--aa", "2", "--bb"), {"K": "1"})
     assert result == text.replace('- "1"', '- "2"')
 
 
 def test_the_diff_is_a_patch_that_applies(tmp_path: Path) -> None:
     for text in (BLOCK, BARE):
-        after = changed(text, ("--a", "3"), {**profile_of(text).environment, "N": "1"})
+        after = changed(text, ("--aa", "3"), {**profile_of(text).environment, "N": "1"})
         (tmp_path / "serving.yaml").write_text(text)
         patch = unified_diff(text, after, "serving.yaml")
         done = subprocess.run(
@@ -97,7 +97,7 @@ def test_the_diff_is_a_patch_that_applies(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        'schema_version: 1\nx: &a ["--a"]\nprofiles:\n  cpu: {image: x, arguments: *a}\n',
+        'schema_version: 1\nx: &a ["--aa"]\nprofiles:\n  cpu: {image: x, arguments: *a}\n',
         "schema_version: 1\nprofiles: []\n",
         "schema_version: 1\nprofiles: {cpu: x}\n",
         "schema_version: 1\nprofiles: {gpu: {}}\n",
@@ -105,6 +105,6 @@ def test_the_diff_is_a_patch_that_applies(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_changed_in_place_is_refused(text: str) -> None:
-    wanted = profile_of(SMALL).model_copy(update={"arguments": ("--a", "1")})
+    wanted = profile_of(SMALL).model_copy(update={"arguments": ("--aa", "1")})
     with pytest.raises(ConfigError, match=r"serving\.yaml: cannot be changed in place"):
         edited(text, "cpu", wanted, where="serving.yaml")
