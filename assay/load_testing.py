@@ -7,7 +7,7 @@ The same profile and seed ask two models the same questions in the same order at
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -179,10 +179,7 @@ def _search(profile: LoadProfile, test: LoadTest, started_at: str) -> LoadReport
     found = search.result(interruption)
     report = _report(last, test, started_at, summary, verdict)
     outcome = _outcome(found.rate_per_s, search, verdict)
-    notes = (found.reason, *verdict.notes)
-    judged = LoadVerdict(
-        outcome=outcome, objectives=verdict.objectives, invalid=verdict.invalid, notes=notes
-    )
+    judged = replace(report.verdict, outcome=outcome, notes=(found.reason, *report.verdict.notes))
     return report.model_copy(update={"search": found, "verdict": judged})
 
 
@@ -256,6 +253,14 @@ def _report(
     summary: LoadSummary,
     verdict: LoadVerdict,
 ) -> LoadReport:
+    asked, prompts = summary.generator.sent, len(test.questions)
+    if asked > prompts:
+        times = math.ceil(asked / prompts)
+        note = (
+            f"each of {prompts:,} prompts was asked up to {times:,} times, so an engine with a "
+            "prefix cache had met them before; the same holds for any model given this profile"
+        )
+        verdict = replace(verdict, notes=(*verdict.notes, note))
     return LoadReport(
         run_id=test.run_id,
         started_at=started_at,
