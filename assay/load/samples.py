@@ -78,13 +78,16 @@ class TimedRequest:
 
     @property
     def tpot_ms(self) -> float | None:
-        """Time per output token after the first.
+        """Time per output token after the first, from the first word to the answer's end.
 
+        Not to its last words: the token that ends an answer has none, and the engine counts it.
         None where it cannot be known: no token count, a single token, or an answer in one piece.
         """
         if not self.ok or not self.gaps_ms or (self.completion_tokens or 0) < 2:
             return None
-        return sum(self.gaps_ms) / ((self.completion_tokens or 0) - 1)
+        if self.first_token_s is None:
+            return None
+        return (self.ended_s - self.first_token_s) * 1e3 / ((self.completion_tokens or 0) - 1)
 
     @property
     def lag_ms(self) -> float:

@@ -108,6 +108,13 @@ def test_goodput_asks_every_objective_of_each_request(
     assert is_good(answered(0, **changes), named_profile("quick").objectives) is good
 
 
+def test_time_per_token_reaches_to_the_end_because_the_last_token_has_no_words() -> None:
+    first = answered(0).first_token_s
+    assert first is not None
+    late = answered(0, gaps_ms=(10.0, 10.0), ended_s=first + 0.032, completion_tokens=5)
+    assert late.tpot_ms == pytest.approx(8.0)
+
+
 def test_time_per_token_is_over_counted_tokens_and_not_over_pieces() -> None:
     assert answered(0, gaps_ms=(10.0, 10.0), completion_tokens=5).tpot_ms == pytest.approx(5.0)
     assert answered(0, gaps_ms=(), completion_tokens=5).tpot_ms is None
