@@ -55,7 +55,7 @@ def wait_for_people(
                 wait_for_input=_form(result.promotion.reason),
                 timeout=int(wait_s),
                 poll_interval=2,
-                key=f"people-{run_id}-{_count(result.evidence_dir)}",
+                key=f"people-{run_id.lower()}-{_count(result.evidence_dir)}",
             )
         except FlowPauseTimeout:
             progress("nobody has approved in time")

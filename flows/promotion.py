@@ -52,9 +52,15 @@ class Promotion:
         Raises:
             InfrastructureError: the registry cannot be reached; the same may be asked again.
         """
-        candidate = self.verdict.context.candidate
-        if candidate is None or not self.is_worth_asking:
+        candidate, engine = self.verdict.context.candidate, self.verdict.context.engine
+        if candidate is None or engine is None or not self.is_worth_asking:
             return None
+        allowed = self.policy.backends_that_may_promote
+        if engine.backend not in allowed:  # of an endpoint there may be no version to move to
+            return self._not_moved(
+                f"the policy lets {', '.join(allowed)} move production, and this verdict was "
+                f"computed on {engine.backend}; run the gate there to promote"
+            )
         try:
             notary.countersign(self.folder, self.change)
         except ArtifactError as error:
