@@ -41,37 +41,40 @@ def test_two_servers_are_compared_recorded_and_proved_and_no_alias_moves(
 
 
 def assert_verify_tells_good_from_altered(assay: Assay, folder: Path) -> None:
-    proved = assay("verify", folder, "--json")
+    nobody = assay("verify", folder, "--json")
+    assert nobody.code == 10
+    assert "nobody has signed" in nobody.error
+    proved = assay("verify", folder, "--unsigned", "--json")
     assert (proved.code, proved.document["verdict"]) == (0, "promote")
     assert "byte for byte" in proved.err
 
     answers = folder / "candidate/predictions.jsonl"
     kept = answers.read_text(encoding="utf-8")
     answers.write_text(kept.replace('"joy"', '"fear"', 1), encoding="utf-8")
-    altered = assay("verify", folder, "--json")
+    altered = assay("verify", folder, "--unsigned", "--json")
     assert altered.code == 10
     assert "candidate/predictions.jsonl changed since" in altered.error
 
     from assay.evidence import seal
 
     seal(folder)  # whoever can alter the answers can seal them anew, but not judge them so
-    assert assay("verify", folder, "--json").code == 10
+    assert assay("verify", folder, "--unsigned", "--json").code == 10
     answers.write_text(kept, encoding="utf-8")
     seal(folder)
-    assert assay("verify", folder).code == 0
+    assert assay("verify", folder, "--unsigned").code == 0
 
     (folder / "notes.txt").write_text("seen", encoding="utf-8")
-    assert "notes.txt" in assay("verify", folder, "--json").error
+    assert "notes.txt" in assay("verify", folder, "--unsigned", "--json").error
     (folder / "notes.txt").unlink()
     (folder / "production/predictions.jsonl").unlink()
-    missing = assay("verify", folder, "--json")
+    missing = assay("verify", folder, "--unsigned", "--json")
     assert missing.code == 10
     assert "production/predictions.jsonl" in missing.error
     seal(folder)  # evidence without a production is no evidence of a comparison
-    assert assay("verify", folder, "--json").code == 10
+    assert assay("verify", folder, "--unsigned", "--json").code == 10
     (folder / "verdict.json").unlink()
     seal(folder)
-    assert assay("verify", folder, "--json").code == 2
+    assert assay("verify", folder, "--unsigned", "--json").code == 2
 
 
 def test_a_broken_class_blocks_and_stays_blocked_in_the_record(
