@@ -251,14 +251,7 @@ class Settlement:
             InfrastructureError: the registry cannot be reached; the run can be continued.
         """
         outcome = self._promote() if self.recorded.may_promote else None
-        finish(self.journal, self.verdict, self.recorded)
-        return GateResult(
-            verdict=self.verdict,
-            evidence_dir=Path(self.recorded.evidence),
-            recorded_as=self.recorded.run,
-            promotion=outcome,
-            reused=self.recorded.reused,
-        )
+        return finish(self.journal, self.verdict, self.recorded, outcome)
 
     def _promote(self) -> PromotionOutcome | None:
         candidate, stated = self.verdict.context.candidate, self.recorded.settings
@@ -298,19 +291,32 @@ class Settlement:
         return outcome
 
 
-def finish(journal: Journal, verdict: Verdict, recorded: Recorded | None) -> None:
+def finish(
+    journal: Journal,
+    verdict: Verdict,
+    recorded: Recorded | None,
+    outcome: PromotionOutcome | None,
+) -> GateResult:
     """Ends a run: nothing is left to do, and what was kept to go on is not needed any more."""
     sealed = journal.last(Sealed)
     place = recorded.evidence if recorded else (sealed.folder if sealed else "")
+    result = GateResult(
+        verdict=verdict,
+        evidence_dir=Path(place),
+        recorded_as=recorded.run if recorded else None,
+        promotion=outcome,
+        reused=recorded.reused if recorded else False,
+    )
     journal.append(
         Finished(
             verdict=verdict.verdict,
             evidence=place,
-            recorded_as=recorded.run if recorded else None,
-            reused=recorded.reused if recorded else False,
+            recorded_as=result.recorded_as,
+            reused=result.reused,
         )
     )
     shutil.rmtree(journal.folder / "measured", ignore_errors=True)
+    return result
 
 
 def settings_document(move: SettingsMove | None) -> SettingsDocument | None:
