@@ -17,7 +17,7 @@ from assay.records import Verdict
 from assay.trust import TrustedKeys, trusted_key
 from assay.verdict_trust import VerdictTrust
 from assay.warrant import why_not_deployed
-from flows.rejudge import verify_evidence
+from flows.rejudge import sealed_files, verify_evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,7 @@ def prove(
         ArtifactError: something is not what it claims to be.
         ConfigError: the folder is no finished evidence, or a file is missing.
     """
+    sealed_files(folder)
     signed = attestation.is_signed(folder)
     if not signed and unsigned and not deploy:
         verdict, attested = verify_evidence(folder), None

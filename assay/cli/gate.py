@@ -63,7 +63,7 @@ def gate(
 ) -> None:
     """Judges a version against production, and promotes or blocks it.
 
-    Exit code 0: promote. A promote whose alias did not move is not shipped: it exits with 1.
+    Exit code 0: promote, or overridden. A promote whose alias did not move is not shipped: it exits with 1.
 
     Example: assay gate emotion-demo 1.1.0 --backend process
     """
@@ -157,6 +157,8 @@ def _finish(result: "GateResult", *, as_json: bool) -> NoReturn:
     say(f"report:   {result.evidence_dir / 'report.html'}")
     if result.promotion is not None:
         say(f"alias:    {result.promotion.reason}")
+        if result.promotion.moved:  # also where people have overridden what the verdict says
+            raise typer.Exit(int(ExitCode.DONE))
     if result.not_promoted is not None:
         say(
             f"NOT PROMOTED: the verdict is promote, but production did not move: "
