@@ -1,7 +1,7 @@
 """Times the trusted store against plain hashing and copying: `python bench/store.py [--gib 1.5]`.
 
-Publishes and pulls an artifact of random weights, from a local folder and from a real S3 server on
-this machine (its own processor time is in the clock's seconds, not in the processor's), and times
+Publishes and pulls an artifact of random weights, from a local folder and, with --s3, from a real
+S3 server on this machine (whose work is in the clock's seconds, not in the processor's), and times
 `sha256sum`, `openssl dgst`, `cp` and model-signing's own verification on the same file in the same
 run, all from a warm page cache. Each figure is the median of the rounds; the ratios are what
 travels between machines. On a machine that others use too, trust the processor's seconds, not the
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,7 @@ def main() -> int:
     parser.add_argument("--gib", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=None, help="where to work")
+    parser.add_argument("--s3", action="store_true", help="pull from S3 too (slow: the server is)")
     parser.add_argument("--step", choices=STEPS, default=None, help=argparse.SUPPRESS)
     parser.add_argument("--name", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -167,7 +169,7 @@ def main() -> int:
         return 0
     with (
         tempfile.TemporaryDirectory(dir=arguments.folder, prefix="assay-bench-") as name,
-        s3_server(Path(name) / "s3") as server,
+        s3_server(Path(name) / "s3") if arguments.s3 else nullcontext() as server,
     ):
         work = Path(name)
         source = write_artifact(work / "source", int(arguments.gib * 2**30))
@@ -178,26 +180,21 @@ def main() -> int:
 
 
 def one_round(
-    work: Path, weights: Path, number: int, server: S3Server
+    work: Path, weights: Path, number: int, server: S3Server | None
 ) -> tuple[dict[str, Cost], dict[str, int]]:
     """Times the yardsticks and the store once; returns costs, and peaks of memory in bytes."""
     costs, peaks = yardsticks(work, weights), {}
-    environment = os.environ | S3_ENVIRONMENT | {"TMPDIR": str(work), "BENCH_S3": server.url}
+    environment = os.environ | S3_ENVIRONMENT | {"TMPDIR": str(work)}
     for step in STEPS:
         if step == "s3":
-            environment["BENCH_BUCKET"] = bucket = server.bucket()
+            if server is None:
+                break
+            bucket = server.bucket()
+            environment |= {"BENCH_S3": server.url, "BENCH_BUCKET": bucket}
             server.files().put(str(work / "local/"), f"{bucket}/store", recursive=True)
+        words = {"--step": step, "--folder": str(work), "--name": f"round{number}"}
         done = subprocess.run(
-            [
-                sys.executable,
-                __file__,
-                "--step",
-                step,
-                "--folder",
-                work,
-                "--name",
-                f"round{number}",
-            ],
+            [sys.executable, __file__, *(word for pair in words.items() for word in pair)],
             check=True,
             stdout=subprocess.PIPE,
             text=True,
@@ -208,7 +205,6 @@ def one_round(
         peaks[step] = answer["peak_bytes"]
         for folder in ("pulled", "again", "cache"):
             shutil.rmtree(work / folder, ignore_errors=True)
-    server.files().rm(bucket, recursive=True)
     shutil.rmtree(work / "local")
     return costs, peaks
 
@@ -227,8 +223,9 @@ def report(rounds: list[dict[str, Cost]], peaks: list[dict[str, int]], size: int
         print(f"{name:<24}{clock:>9.3f}{ratios[0]:>7.2f}{used:>9.3f}{ratios[1]:>7.2f}")
     floor = median["cp"][1] + median[base][1] + median["model-signing"][1]
     print(f"pull / (cp + {base} + model-signing), cpu: {median['pull'][1] / floor:.2f}")
-    for step, kind in (("pull", "a pull from a folder"), ("s3", "two pulls from S3")):
-        print(f"peak memory of {kind}: {max(one[step] for one in peaks) / MIB:.0f} MiB")
+    kinds = {"local": "a publication", "pull": "a pull from a folder", "s3": "two pulls from S3"}
+    for step in peaks[0]:
+        print(f"peak memory of {kinds[step]}: {max(one[step] for one in peaks) / MIB:.0f} MiB")
 
 
 if __name__ == "__main__":
