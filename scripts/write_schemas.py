@@ -29,6 +29,8 @@ from assay.verdict_document import ContextDocument, VerdictDocument
 from evaluators.base import Evaluator
 from evaluators.explanation import option_descriptions
 from evaluators.registry import available
+from flows.journal import Line
+from flows.teardown import Teardown
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
@@ -41,6 +43,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "load_report": LoadReport,
     "policy": Policy,
     "run": ContextDocument,
+    "run_journal_line": Line,
+    "teardown": Teardown,
     "serving": Serving,
     "task": Task,
     "tune": TuningPlan,
