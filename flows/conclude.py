@@ -29,7 +29,7 @@ from assay.records import (
     Verdict,
     VerdictKind,
 )
-from assay.verdict import may_move_alias, verdict_bytes
+from assay.verdict import verdict_bytes
 from assay.verdict_document import ArtifactDocument
 from evaluators.judgement import Judgement, RawAnswers
 from flows import teardown

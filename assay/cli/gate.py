@@ -63,7 +63,8 @@ def gate(
 ) -> None:
     """Judges a version against production, and promotes or blocks it.
 
-    Exit code 0: promote, or overridden. A promote whose alias did not move is not shipped: it exits with 1.
+    Exit code 0: promote, or overridden. A promote whose alias did not move is not shipped: it exits
+    with 1.
 
     Example: assay gate emotion-demo 1.1.0 --backend process
     """
