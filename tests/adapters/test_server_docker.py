@@ -125,6 +125,29 @@ def test_an_engine_that_fails_is_named_and_leaves_nothing(
         client.containers.get(container)
 
 
+def test_after_the_end_it_is_seen_that_everything_is_gone(
+    launch: Callable[..., ServerContainer],
+) -> None:
+    server = launch("serves")
+    server.wait_ready(quietly)
+    before = {one.what: one.gone for one in server.postconditions()}
+    assert before == {"container": False, "socket": False, "workspace": False}
+    server.stop()
+    after = {one.what: one.gone for one in server.postconditions()}
+    assert after == dict.fromkeys((*before, "processes"), True)
+
+
+def test_an_engine_that_does_not_answer_leaves_the_container_unknown_and_never_gone(
+    launch: Callable[..., ServerContainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = launch("serves")
+    server.stop()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    (container,) = (one for one in server.postconditions() if one.what == "container")
+    assert container.gone is None
+    assert "does not answer" in container.detail
+
+
 def test_memory_that_ran_out_is_told_from_other_deaths(
     launch: Callable[..., ServerContainer],
 ) -> None:
