@@ -1,6 +1,7 @@
 """From settings to adapters: the only place that picks an implementation."""
 
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,8 @@ def reap_everything(settings: Settings) -> Sequence[str]:
     Returns a sentence for each thing removed, and for each run that can be continued. Nothing of a
     gate that still runs is touched: it holds the lock of its run's journal.
     """
+    from assay.adapters.store_staging import STAGING_PREFIXES, sweep
+
     lines: list[str] = []
     for backend in LOCAL_BACKENDS:
         try:
@@ -124,6 +127,9 @@ def reap_everything(settings: Settings) -> Sequence[str]:
             continue
         shutil.rmtree(folder, ignore_errors=True)
         lines.append(f"removed the staged copy {folder.name}")
+    temporary = Path(tempfile.gettempdir())
+    for prefix in STAGING_PREFIXES:
+        lines += [f"removed the copy {name}" for name in sweep(temporary, prefix)]
     lines += [
         f"run {run_id} can be continued: assay gate --resume {run_id}"
         for run_id in unfinished(settings)

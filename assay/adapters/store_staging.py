@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+STAGING_PREFIXES = (".assay-publish-", ".assay-verify-")
+"""Of folders in the machine's temporary folder; others lie beside what they become."""
+
 
 @contextmanager
 def staging_folder(parent: Path, prefix: str) -> Iterator[Path]:
