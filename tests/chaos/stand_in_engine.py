@@ -1,0 +1,146 @@
+"""An engine that answers as vLLM does and is up in a moment, for tests that kill things.
+
+    python3 stand_in_engine.py --model FOLDER --uds SOCKET --served-model-name NAME …
+
+Needs the standard library alone, so it runs as a process and inside any image with Python, started
+by the real back ends where they would start vLLM (whose other arguments it passes over). It speaks
+health, version, models, metrics and chat completions, constrained and streamed, and asks for the
+key in `VLLM_API_KEY`.
+
+It knows the answers of questions that name one of the choices, and says that one; a line
+`stand-in: LABEL=WRONG` in the model's README.md makes it take one label for another. Environment:
+`STAND_IN_DELAY_S` is how long an answer takes.
+"""
+
+import json
+import os
+import re
+import socketserver
+import sys
+import time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+KEY = os.environ.get("VLLM_API_KEY")
+DELAY_S = float(os.environ.get("STAND_IN_DELAY_S", "0"))
+VERSION = "0.32.0"
+
+
+def argument(name: str) -> str:
+    """Returns the value of one of vLLM's arguments."""
+    return sys.argv[sys.argv.index(name) + 1]
+
+
+def mistakes(model: Path) -> dict[str, str]:
+    """Reads which labels this model takes for another."""
+    readme = model / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    return dict(re.findall(r"^stand-in: (\w+)=(\w+)$", text, re.MULTILINE))
+
+
+WRONG = mistakes(Path(argument("--model")))
+NAME = argument("--served-model-name")
+
+
+def say(body: dict) -> str:
+    """Returns the words for a question."""
+    text = str(body["messages"][-1]["content"])
+    choices = (body.get("structured_outputs") or {}).get("choice") or []
+    named = [choice for choice in choices if re.search(rf"\b{re.escape(choice)}\b", text)]
+    label = named[0] if named else (choices[0] if choices else "hello")
+    return WRONG.get(label, label)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Health, version, models and metrics."""
+        if self.path == "/health":
+            self.reply(200, {})
+        elif self.path == "/version":
+            self.reply(200, {"version": VERSION})
+        elif self.path == "/v1/models" and self.may():
+            self.reply(200, {"object": "list", "data": [{"id": NAME, "object": "model"}]})
+        elif self.path == "/metrics":
+            self.send(200, "text/plain", b"vllm:num_requests_running 0.0\n")
+        elif self.path != "/v1/models":
+            self.reply(404, {"error": {"message": "no such page", "code": 404}})
+
+    def do_POST(self) -> None:
+        """A chat completion, in one piece or streamed."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.may():
+            return
+        time.sleep(DELAY_S)
+        words = say(body)
+        usage = {"prompt_tokens": 8, "completion_tokens": 1, "total_tokens": 9}
+        if body.get("stream"):
+            self.stream(words, usage)
+            return
+        message = {"role": "assistant", "content": words}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        self.reply(200, self.completion("chat.completion", choice) | {"usage": usage})
+
+    def stream(self, words: str, usage: dict) -> None:
+        """Sends the words as server-sent events."""
+        deltas = ({"role": "assistant", "content": ""}, {"content": words}, {})
+        lines = []
+        for number, delta in enumerate(deltas):
+            reason = "stop" if number == len(deltas) - 1 else None
+            choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+            lines.append(self.completion("chat.completion.chunk", choice))
+        lines.append({**lines[-1], "choices": [], "usage": usage})
+        events = [f"data: {json.dumps(line)}\n\n" for line in lines] + ["data: [DONE]\n\n"]
+        self.send(200, "text/event-stream", "".join(events).encode())
+
+    def completion(self, kind: str, choice: dict) -> dict:
+        """Returns the frame of an answer."""
+        request = self.headers.get("X-Request-Id", "none")
+        return {
+            "id": f"chatcmpl-{request}",
+            "object": kind,
+            "created": int(time.time()),
+            "model": NAME,
+            "choices": [choice],
+        }
+
+    def may(self) -> bool:
+        """Whether the caller has the key; answers 401 if not."""
+        if KEY is None or self.headers.get("Authorization") == f"Bearer {KEY}":
+            return True
+        self.reply(401, {"error": "Unauthorized"})
+        return False
+
+    def reply(self, status: int, body: dict) -> None:
+        """Sends JSON."""
+        self.send(status, "application/json", json.dumps(body).encode())
+
+    def send(self, status: int, kind: str, data: bytes) -> None:
+        """Sends bytes."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments: object) -> None:
+        """Says nothing."""
+
+    def address_string(self) -> str:
+        """A unix socket has no address."""
+        return "unix"
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Many connections at once, on a unix socket."""
+
+    daemon_threads = True
+    request_queue_size = 512
+
+
+if __name__ == "__main__":
+    print("Starting to load model", flush=True)
+    Server(argument("--uds"), Answers).serve_forever()
