@@ -370,7 +370,8 @@ class GateRecord:
     """Everything a registry stores about one finished gate.
 
     `source` names the artifact in the trusted store; None where no artifact was verified (a
-    refused one, or an endpoint), and then no version is registered.
+    refused one, or an endpoint), and then no version is registered. `sequence` is its place among
+    the model's publications, as its publisher signed it.
     """
 
     model: str
@@ -382,6 +383,7 @@ class GateRecord:
     golden: GoldenSet
     source: str | None
     ledger_key: Mapping[str, str]
+    sequence: int | None = None
 
 
 class GateRuns(Protocol):

@@ -4,8 +4,13 @@ Decides it by the publications' signed order alone. That a release manifest is s
 very model and version, is the store's to verify.
 """
 
+import base64
+from pathlib import Path
+
 from packaging.version import Version
 
+from assay.artifact import ReleaseManifest
+from assay.documents import parse_json, read_text, validate
 from assay.errors import ArtifactError
 from assay.records import PulledArtifact
 
@@ -36,3 +41,18 @@ def check_succession(candidate: PulledArtifact, production: PulledArtifact) -> N
             "model must not come back as a newer one; publish it again under a higher version, and "
             "look who put it there [replay]"
         )
+
+
+def released_sequence(release: Path) -> int | None:
+    """Reads the sequence from a release manifest that was verified before; None without one.
+
+    Raises:
+        ConfigError: the file is no release manifest.
+    """
+    if not release.is_file():
+        return None
+    envelope = parse_json(read_text(release), release.name)
+    # Sigstore's bundles hold the same envelope, one level down.
+    payload = envelope.get("dsseEnvelope", envelope)["payload"]
+    value = parse_json(base64.b64decode(payload).decode("utf-8"), release.name)
+    return validate(value, ReleaseManifest, release.name).predicate.sequence

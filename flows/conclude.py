@@ -17,6 +17,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from assay import digests, evidence
+from assay.artifact import RELEASE
 from assay.bill_of_materials import write_bill
 from assay.errors import ArtifactError, InfrastructureError
 from assay.policy import Policy
@@ -24,11 +25,13 @@ from assay.ports import GateRecord
 from assay.records import (
     PromotionOutcome,
     RegisteredVersion,
+    Role,
     RunContext,
     SettingsMove,
     Verdict,
     VerdictKind,
 )
+from assay.succession import released_sequence
 from assay.verdict import verdict_bytes
 from assay.verdict_document import ArtifactDocument
 from evaluators.judgement import Judgement, RawAnswers
@@ -227,6 +230,7 @@ class Conclusion:
             if candidate is not None and registrable
             else None,
             ledger_key=self.ledger_key,
+            sequence=released_sequence(self.folder / SEALS / Role.CANDIDATE.value / RELEASE),
         )
 
 

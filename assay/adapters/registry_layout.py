@@ -24,6 +24,7 @@ VERSION = "assay.version"
 DIGEST = "assay.artifact_digest"
 GATE_RUN = "assay.gate_run"
 REASON = "assay.reason"
+SEQUENCE = "assay.sequence"
 VERDICT_FILE = "verdict.json"
 AUDIT_HEAD = "assay.audit_head"
 """Tag of a gate's run: how long the audit log was when its promotion was asked for."""
@@ -75,11 +76,12 @@ def ledger_tags(key: Mapping[str, str]) -> dict[str, str]:
 
 def version_tags(gate: GateRecord, gate_run: str) -> dict[str, str]:
     """Returns what a registered version says of its latest gate."""
-    return {
+    tags = {
         VERDICT: gate.verdict.verdict.value,
         GATE_RUN: gate_run,
         REASON: gate.verdict.summary[:_REASON_CHARACTERS],
     }
+    return tags if gate.sequence is None else tags | {SEQUENCE: str(gate.sequence)}
 
 
 def note(gate: GateRecord) -> str:

@@ -19,6 +19,10 @@ def test_a_release_signed_before_production_is_refused_under_a_higher_version(
     assert listed.keys() >= {"candidate", "golden", "engine"}
     assert {one["name"] for one in listed["candidate"]["components"]} >= {"model.safetensors"}
 
+    held = rig.registry.production(MODEL)
+    assert held is not None
+    assert rig.registry.tagged(held, "assay.sequence") == "2"
+
     old = make_artifact(tmp_path / "old", seed=77)
     signed = tmp_path / "signed"
     rig.store.sign(
