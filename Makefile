@@ -8,7 +8,7 @@ DO_NOT_TRACK ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED DO_NOT_TRACK
 export DVC_NO_ANALYTICS = 1
 
-.PHONY: help setup serving golden models demo test test-fast lint types layers format bench docs lock clean mlflow
+.PHONY: help setup serving golden models demo test test-fast lint types layers format bench bench-load docs lock clean mlflow
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,14 @@ bench: setup serving  ## ratios measured side by side in one run
 	$(BIN)/python -m bench.clients
 	$(BIN)/python -m bench.judgement
 	$(BIN)/python -m bench.store
+	$(MAKE) bench-load
+
+bench-load: setup serving  ## the load generator beside its peers, and against the truth
+	-PYTHON=$(PYTHON) bench/peers.sh
+	$(BIN)/python -m bench.load
+	$(BIN)/python -m bench.load_truth
+	$(BIN)/python -m bench.load_vllm
+	$(BIN)/python -m bench.load_report
 
 docs: setup  ## regenerate the JSON Schemas
 	$(BIN)/python scripts/write_schemas.py

@@ -1,6 +1,6 @@
 """How fast, how punctual and how unobtrusive the load generator is, beside its peers, in one run.
 
-    python -m bench.load [--rounds 3] [--nice 0] [--only NAME ...] [--out bench/results/load.json]
+    python -m bench.load [--rounds 3] [--preferred] [--only NAME ...] [--out FILE]
 
 Client and engine have a core each; clients take turns, round by round, and the medians of the
 rounds count. Every figure but one comes from the engine's own log (`bench.mock_engine`), so that
@@ -44,9 +44,9 @@ Row = dict[str, Any]
 class Bench:
     """The engine, the clients that are there, and the rows so far."""
 
-    def __init__(self, engine: MockEngine, folder: Path, nice: int) -> None:
+    def __init__(self, engine: MockEngine, folder: Path, *, preferred: bool) -> None:
         self.engine = engine
-        self._nice = nice
+        self._preferred = preferred
         self.rows: list[Row] = []
         self.failures: dict[str, str] = dict(ELSEWHERE)
         self._folder = folder
@@ -83,9 +83,13 @@ class Bench:
             rate_per_s=rate_per_s, prompts=self._prompts, tokenizer=self._tokenizer,
             folder=Path(tempfile.mkdtemp(dir=self._folder)),
         )  # fmt: skip
+        # A rate is judged by processor time, which needs no preference.
+        timed = rate_per_s is not None or script.first_ms is not None
         command = peer.command(run)
         self.engine.set(script)
-        watch, _ = watched(command, peer.environment(), run.folder, TIMEOUT_S, nice=self._nice)
+        watch, _ = watched(
+            command, peer.environment(), run.folder, TIMEOUT_S, preferred=self._preferred and timed
+        )
         self.truth = self.engine.truth()
         rate, begin, end = self.truth.rate()
         used = watch.between(begin, end)
@@ -192,16 +196,18 @@ def main() -> None:
     """Measures, prints and stores."""
     parser = argparse.ArgumentParser(prog="python -m bench.load")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--nice", type=int, default=0, help="priority of client and engine")
+    parser.add_argument(
+        "--preferred", action="store_true", help="time ahead of the machine's other work"
+    )
     parser.add_argument("--only", nargs="*", help="clients, by name")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/load.json")
     options = parser.parse_args()
     chosen = [peer for peer in peers() if not options.only or peer.name in options.only]
     with (
         tempfile.TemporaryDirectory(prefix="assay-bench-") as folder,
-        mock_engine(options.nice) as engine,
+        mock_engine(preferred=options.preferred) as engine,
     ):
-        bench = Bench(engine, Path(folder), options.nice)
+        bench = Bench(engine, Path(folder), preferred=options.preferred)
         for peer in chosen:
             if (reason := peer.missing()) is not None:
                 bench.failures[peer.name] = reason
@@ -209,16 +215,16 @@ def main() -> None:
             for measure in (*map(closed_rate, CONNECTIONS), schedule, added):
                 for peer in chosen:
                     bench.run(peer, measure)
-            store(options.out, bench, chosen, rounds=done, nice=options.nice)
+            store(options.out, bench, chosen, rounds=done, preferred=options.preferred)
     for target in targets(bench.rows):
         sys.stdout.write(f"{target}\n")
 
 
-def store(out: Path, bench: Bench, chosen: list[Peer], *, rounds: int, nice: int) -> None:
+def store(out: Path, bench: Bench, chosen: list[Peer], *, rounds: int, preferred: bool) -> None:
     """Writes what is known so far."""
     result = {
         "machine": machine(),
-        "nice": nice,
+        "preferred": preferred,
         "rounds": rounds,
         "versions": {p.name: p.version() for p in chosen if not p.missing() and p.package},
         "missing": bench.failures,

@@ -96,7 +96,7 @@ def about(result: Mapping[str, Any]) -> str:
     lines = [
         f"{result['rounds']} rounds in turn on {machine['cores']} cores ({machine['processor']}, "
         f"Python {machine['python']}), client and engine on a core each"
-        + (f", at priority {result['nice']} beside other work." if result["nice"] else "."),
+        + (", times taken ahead of the machine's other work." if result["preferred"] else "."),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
     ]
     lines += [f"Not measured: {name}: {why}." for name, why in result["missing"].items()]
@@ -148,15 +148,15 @@ def limits(result: Mapping[str, Any]) -> str:
 def vllm(result: Mapping[str, Any]) -> str:
     """What each client says of the same prompts at the same rate on vLLM."""
     rows = result["rows"]
-    names = ["ttft_p50", "ttft_p90", "ttft_p99", "tpot_p50", "e2e_p50", "e2e_p99"]
+    names = ["ttft_p50", "ttft_p90", "ttft_p99", "e2e_p50", "e2e_p99"]
     names += ["ttft_mean", "engine_ttft_mean"]
-    head = ["client", "TTFT p50", "p90", "p99", "TPOT p50", "end to end p50", "p99"]
+    head = ["client", "TTFT p50", "p90", "p99", "end to end p50", "p99"]
     lines = []
     for client in clients(rows):
         own = [row for row in rows if row["client"] == client]
         values = [[row[name] for row in own if row.get(name) is not None] for name in names]
         lines.append([client, *(number(median(v) if v else None, 1) for v in values)])
-    lines += [[name, why, *["–"] * 7] for name, why in result["missing"].items()]
+    lines += [[name, why, *["–"] * 6] for name, why in result["missing"].items()]
     return table([*head, "TTFT mean", "TTFT mean by `/metrics`"], lines)
 
 

@@ -95,8 +95,8 @@ class MockEngine:
 
 
 @contextmanager
-def mock_engine(nice: int = 0) -> Iterator[MockEngine]:
-    """Starts the engine, on the last core and at a priority; this process stays where it is."""
+def mock_engine(*, preferred: bool = False) -> Iterator[MockEngine]:
+    """Starts the engine, on the last core, `prefer`red if asked; this process stays where it is."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.mock_engine"],
         stdout=subprocess.PIPE,
@@ -108,7 +108,8 @@ def mock_engine(nice: int = 0) -> Iterator[MockEngine]:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         os.sched_setaffinity(process.pid, {engine_core()})
-        prefer(process.pid, nice)
+        if preferred:
+            prefer(process.pid)
         yield MockEngine(process, port)
     finally:
         process.terminate()
@@ -171,9 +172,9 @@ def watched(
     folder: Path,
     timeout_s: float,
     *,
-    nice: int = 0,
+    preferred: bool = False,
 ) -> tuple[ProcessorWatch, str]:
-    """Runs a client on its core, at a priority, to its end.
+    """Runs a client on its core to its end, `prefer`red if asked.
 
     Returns:
         The record of its processor time, and what it printed.
@@ -188,7 +189,8 @@ def watched(
             env={**os.environ, **environment}, start_new_session=True,
         )  # fmt: skip
         os.sched_setaffinity(process.pid, {client_core()})
-        prefer(process.pid, nice)
+        if preferred:
+            prefer(process.pid)
         watch = ProcessorWatch(process.pid)
         watch.start()
         try:
@@ -204,15 +206,12 @@ def watched(
     return watch, said
 
 
-def prefer(pid: int, nice: int) -> None:
-    """Sets the priority of a process that leads a session, and of what it starts."""
-    if nice == 0:
-        return
-    os.setpriority(os.PRIO_PROCESS, pid, nice)
-    # Where Linux groups processes by session, the group's priority is the one that counts.
-    group = Path(f"/proc/{pid}/autogroup")
-    if group.exists():
-        group.write_text(str(nice))
+def prefer(pid: int) -> None:
+    """Runs a process, and what it will start, ahead of all ordinary work of the machine (Linux).
+
+    Then other work on the machine delays no figure. A quiet machine needs no such thing.
+    """
+    os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

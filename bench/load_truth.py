@@ -33,11 +33,11 @@ from assay.load_testing import LoadTest, run_load_test
 from assay.ports import Question
 from assay.records import Endpoint
 from assay.task import Decoding
-from bench.load_rig import ROOT, Floats, MockEngine, Truth, client_core, mock_engine
+from bench.load_rig import ROOT, Floats, MockEngine, Truth, client_core, mock_engine, prefer
 from bench.mock_engine import Script
 
 WITHIN_SHARE, WITHIN_MS = 0.02, 1.0
-RATES = (50.0, 100.0, 200.0, 400.0)
+RATES = (100.0, 200.0, 400.0, 800.0)
 ERRORS = {"http_503": "http_503", "cut": "broken"}
 """What the engine did → what the load test must call it."""
 
@@ -246,10 +246,12 @@ def limits(engine: MockEngine, seconds: float, warm_up_s: float) -> list[dict[st
 
 
 @contextmanager
-def on_the_client_core() -> Iterator[None]:
-    """Keeps this process on the clients' core meanwhile."""
+def on_the_client_core(*, preferred: bool) -> Iterator[None]:
+    """Keeps this process on the clients' core meanwhile; see `prefer`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {client_core()})
+    if preferred:
+        prefer(0)
     try:
         yield
     finally:
@@ -261,10 +263,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.load_truth")
     parser.add_argument("--rate", type=float, default=80.0)
     parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--preferred", action="store_true", help="ahead of the machine's work")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/load_truth.json")
     options = parser.parse_args()
     trace = options.out.with_suffix(".trace")
-    with mock_engine() as engine, on_the_client_core():
+    with (
+        mock_engine(preferred=options.preferred) as engine,
+        on_the_client_core(preferred=options.preferred),
+    ):
         result = study(engine, options.rate, options.seconds, trace)
     trace.unlink()
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -38,7 +38,7 @@ SHARES = (50, 90, 99)
 
 
 @contextmanager
-def vllm(model: Path, log: Path, nice: int) -> Iterator[tuple[str, int]]:
+def vllm(model: Path, log: Path, *, preferred: bool) -> Iterator[tuple[str, int]]:
     """Serves a model on the engine's core; yields its address and process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -60,7 +60,8 @@ def vllm(model: Path, log: Path, nice: int) -> Iterator[tuple[str, int]]:
             start_new_session=True,
         )  # fmt: skip
     os.sched_setaffinity(process.pid, {engine_core()})
-    prefer(process.pid, nice)
+    if preferred:
+        prefer(process.pid)
     try:
         _wait(process, url, log)
         yield url, process.pid
@@ -113,7 +114,9 @@ def study(url: str, model: Path, options: argparse.Namespace, folder: Path) -> l
                 folder=Path(tempfile.mkdtemp(dir=folder)),
             )  # fmt: skip
             before = server_ttft(url)
-            watched(peer.command(run), peer.environment(), run.folder, 300, nice=options.nice)
+            watched(
+                peer.command(run), peer.environment(), run.folder, 300, preferred=options.preferred
+            )
             after = server_ttft(url)
             times = peer.times_ms(run)
             row = {"client": peer.name, "answers": len(times["ttft"])}
@@ -142,18 +145,21 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=8.0)
     parser.add_argument("--requests", type=int, default=160)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--nice", type=int, default=0, help="priority of client and engine")
+    parser.add_argument("--preferred", action="store_true", help="ahead of the machine's work")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/load_vllm.json")
     options = parser.parse_args()
     if not options.model.exists():
         raise SystemExit(f"{options.model}: no model; make one with `make models OUT=...`")
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
-        with vllm(options.model, Path(folder) / "vllm.log", options.nice) as (url, pid):
+        with vllm(options.model, Path(folder) / "vllm.log", preferred=options.preferred) as (
+            url,
+            pid,
+        ):
             idle_gib = memory_gib(pid)
             rows = study(url, options.model, options, Path(folder))
         missing = {peer.name: why for peer in peers() if (why := peer.missing()) is not None}
     result = {
-        "machine": machine(), "nice": options.nice, "rate_per_s": options.rate,
+        "machine": machine(), "preferred": options.preferred, "rate_per_s": options.rate,
         "max_tokens": MAX_TOKENS, "idle_engine_gib": idle_gib, "missing": missing, "rows": rows,
     }  # fmt: skip
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

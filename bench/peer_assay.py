@@ -29,6 +29,8 @@ def _profile(run: dict[str, Any]) -> LoadProfile:
     else:
         even = {"kind": "constant", "rate_per_s": rate}
         fields |= {"arrivals": even, "duration_s": requests / rate}
+    if run["max_tokens"] is not None:  # answers of one length, as prompts of drawn lengths have
+        fields |= {"prompts": {"kind": "lengths"}}
     return LoadProfile.model_validate(fields)
 
 

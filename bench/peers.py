@@ -40,7 +40,7 @@ class Run:
         prompts: a JSON line each, the words under `prompt`.
         folder: where the client may write.
         tokenizer: folder of the model's tokenizer, for the clients that want one.
-        max_tokens: longest answer; None leaves it out of the requests.
+        max_tokens: length of every answer; None leaves it to the engine.
     """
 
     url: str
@@ -160,7 +160,7 @@ class VllmBench(Peer):
             command += ["--skip-tokenizer-init"]
         else:
             command += ["--tokenizer", str(run.tokenizer), "--skip-chat-template"]
-            command += ["--custom-output-len", str(run.max_tokens)]
+            command += ["--custom-output-len", str(run.max_tokens), "--ignore-eos"]
         if run.concurrency is not None:
             command += ["--max-concurrency", str(run.concurrency)]
         if run.rate_per_s is not None:
@@ -205,7 +205,7 @@ class Aiperf(Peer):
             *("--output-artifact-dir", str(run.folder / "aiperf")),
         ]
         if run.max_tokens is not None:
-            command += ["--extra-inputs", f"max_tokens:{run.max_tokens}"]
+            command += ["--extra-inputs", f"max_tokens:{run.max_tokens}", "ignore_eos:true"]
         if run.concurrency is not None:
             command += ["--concurrency", str(run.concurrency)]
         if run.rate_per_s is not None:
@@ -238,7 +238,7 @@ class Guidellm(Peer):
         """Keeps every request, in JSON."""
         backend = f"kind=openai_http,target={run.url},model={run.model}"
         if run.max_tokens is not None:
-            backend += f",max_tokens={run.max_tokens}"
+            backend += f",max_tokens={run.max_tokens},extras.body.ignore_eos=true"
         if run.rate_per_s is not None:
             profile = f"kind=constant,rate={run.rate_per_s}"
         else:
