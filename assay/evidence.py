@@ -44,7 +44,7 @@ SUMS = "SHA256SUMS"
 ATTESTATION = "attestation.json"
 UNFINISHED = "attestation.json.partial"
 APPROVALS = "approvals"
-"""What is signed after the folder was sealed: it vouches for the seal, so the seal leaves it out."""
+"""What is signed after the folder was sealed vouches for the seal, so the seal leaves it out."""
 ANCHOR = "anchor"
 """Folder of the anchor release's answers, where the policy pins one."""
 
