@@ -94,12 +94,12 @@ def about(result: Mapping[str, Any]) -> str:
     """The machine, the versions and the clients that are missing."""
     machine, versions = result["machine"], result["versions"]
     lines = [
-        f"{result['rounds']} rounds in turn on {machine['cores']} cores ({machine['processor']}, "
+        f"{result['rounds']} round{'s' * (result['rounds'] != 1)} in turn on {machine['cores']} cores ({machine['processor']}, "
         f"Python {machine['python']}), client and engine on a core each"
         + (", times taken ahead of the machine's other work." if result["preferred"] else "."),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
     ]
-    lines += [f"Not measured: {name}: {why}." for name, why in result["missing"].items()]
+    lines += [f"{name}: {why}." for name, why in result["missing"].items()]
     return "\n".join(lines)
 
 
@@ -157,7 +157,13 @@ def vllm(result: Mapping[str, Any]) -> str:
         values = [[row[name] for row in own if row.get(name) is not None] for name in names]
         lines.append([client, *(number(median(v) if v else None, 1) for v in values)])
     lines += [[name, why, *["–"] * 6] for name, why in result["missing"].items()]
-    return table([*head, "TTFT mean", "TTFT mean by `/metrics`"], lines)
+    figures = table([*head, "TTFT mean", "TTFT mean by `/metrics`"], lines)
+    memory = result["idle_engine_gib"]
+    return (
+        f"{figures}\n\n{result['rate_per_s']:g} requests a second, answers of "
+        f"{result['max_tokens']} tokens. The idle engine held {memory:g} GiB of memory of its own, "
+        "with 1 GiB set for its cache."
+    )
 
 
 def filled(text: str) -> str:
