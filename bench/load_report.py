@@ -93,8 +93,9 @@ def targets(rows: Rows) -> str:
 def about(result: Mapping[str, Any]) -> str:
     """The machine, the versions and the clients that are missing."""
     machine, versions = result["machine"], result["versions"]
+    rounds = "One round" if result["rounds"] == 1 else f"{result['rounds']} rounds"
     lines = [
-        f"{result['rounds']} round{'s' * (result['rounds'] != 1)} in turn on {machine['cores']} cores ({machine['processor']}, "
+        f"{rounds} in turn on {machine['cores']} cores ({machine['processor']}, "
         f"Python {machine['python']}), client and engine on a core each"
         + (", times taken ahead of the machine's other work." if result["preferred"] else "."),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
