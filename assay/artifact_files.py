@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.artifact import SEALS, is_allowed, is_weights
-from assay.documents import parse_json
+from assay.documents import parse_json, too_many_values
 from assay.errors import ArtifactError, ConfigError
 
 MIB = 2**20
@@ -34,9 +34,6 @@ _MAX_BYTES = {
 }
 _MAX_BYTES_OF_TEXT = MIB
 _MAX_DEPTH = 24
-# A Gemma vocabulary, the largest in use, has about 1.6 million commas and 0.6 million lists.
-_MAX_COMMAS = 3_000_000
-_MAX_CONTAINERS = 1_200_000
 
 REFUSED_KEYS = frozenset(
     {
@@ -178,13 +175,8 @@ def check_count(text: str, name: str) -> None:
     Raises:
         ArtifactError: more values than the largest tokenizer in use has.
     """
-    containers = text.count("[") + text.count("{")
-    if text.count(",") > _MAX_COMMAS or containers > _MAX_CONTAINERS:
-        raise refuse(
-            "json-bomb",
-            f"{name!r} holds too many values ({text.count(',')} commas, {containers} brackets; "
-            f"expected at most {_MAX_COMMAS} and {_MAX_CONTAINERS}); shorten it",
-        )
+    if bomb := too_many_values(text):
+        raise refuse("json-bomb", f"{name!r} holds {bomb}; shorten it")
 
 
 def check_depth(value: Any, name: str) -> None:

@@ -7,14 +7,20 @@ unknown fields are refused here; what the fields mean is left to each document's
 import json
 import math
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.errors import ConfigError
+from assay.strict_yaml import StrictYamlError, parse_yaml, unwritable
+
+MAX_COMMAS = 3_000_000
+MAX_CONTAINERS = 1_200_000
+MAX_COLONS = 1_000_000
+"""A Gemma tokenizer, the largest JSON that is read, has about 1.6 million commas, 0.6 million lists
+and 0.3 million keys."""
 
 
 class Document(BaseModel):
@@ -30,7 +36,6 @@ Identifier = Annotated[
 ]
 """An id or a label as a file may hold it: short enough to print, nothing a terminal obeys."""
 
-_MERGE = "tag:yaml.org,2002:merge"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w.-]{0,59}", re.ASCII)
 _EXPECTED = {
     "model_type": "expected a mapping of fields",
@@ -72,22 +77,15 @@ def parse_json(text: str, where: str) -> Any:
     Raises:
         ConfigError: the text is not strict JSON.
     """
-
-    def refuse_constant(name: str) -> NoReturn:
-        raise ValueError(f"holds {name}, which is not JSON")
-
-    def finite(digits: str) -> float:
-        value = float(digits)
-        if not math.isfinite(value):
-            raise ValueError(f"the number {_short(digits)} is too large")
-        return value
+    if bomb := too_many_values(text):
+        raise ConfigError(f"{where}: not valid JSON ({bomb}); shorten it")
 
     try:
         value = json.loads(
             text,
             object_pairs_hook=_unique_keys,
-            parse_constant=refuse_constant,
-            parse_float=finite,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
@@ -104,11 +102,39 @@ def parse_json(text: str, where: str) -> Any:
     raise ConfigError(f"{where}: not valid JSON ({fault}); correct the line")
 
 
+def too_many_values(text: str) -> str | None:
+    """Bounds what parsing JSON may cost before it begins, by counting the marks that make values.
+
+    Returns:
+        What there is too much of, or None.
+    """
+    found = {
+        "commas": (text.count(","), MAX_COMMAS),
+        "brackets": (text.count("[") + text.count("{"), MAX_CONTAINERS),
+        "colons": (text.count(":"), MAX_COLONS),
+    }
+    too_many = [
+        f"{n} {mark}, expected at most {most}" for mark, (n, most) in found.items() if n > most
+    ]
+    return f"too many values: {'; '.join(too_many)}" if too_many else None
+
+
 def _json_fault(error: json.JSONDecodeError) -> str:
     if error.msg.startswith("Unexpected UTF-8 BOM"):
         return "it begins with a byte order mark; save it as UTF-8 without one"
     line = f"line {error.lineno}, " if "\n" in error.doc.strip() else ""
     return f"{error.msg} at {line}column {error.colno}"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"holds {name}, which is not JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {_short(digits)} is too large")
+    return value
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,58 +146,23 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, which YAML would silently override."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Builds a mapping, refusing duplicate keys."""
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == _MERGE:
-                raise _yaml_error("merge keys (<<) are not read; write the values out", key_node)
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise _yaml_error("a key is a list or a mapping; expected a name", key_node)
-            if key in seen:
-                raise _yaml_error(f"key {key!r} appears twice", key_node)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Builds a value; one that its type does not allow (the 31st of June) has a place."""
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, OverflowError) as error:
-            raise _yaml_error(str(error), node) from None
-
-
-def _yaml_error(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-
-
 def read_yaml(path: Path, model: type[D]) -> D:
     """Reads a YAML file into a document.
 
     Raises:
         ConfigError: missing, not YAML, or not what `model` expects; names file, field and value.
     """
-    text = read_text(path)
     try:
-        value = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
-    except yaml.MarkedYAMLError as error:
-        place = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        fault = str(error.problem)
-        if error.context and fault.startswith("but "):
-            fault = f"{error.context}, {fault}"
-        raise ConfigError(f"{place}: not valid YAML ({fault}); correct the file") from None
-    except yaml.YAMLError as error:
-        fault = str(error).split("\n")[0]
-        raise ConfigError(f"{path}: not valid YAML ({fault}); correct the file") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: not valid YAML (nested too deeply); correct it") from None
+        value = parse_yaml(read_text(path))
+    except StrictYamlError as error:
+        place = str(path) if error.line is None else f"{path}:{error.line}"
+        raise ConfigError(f"{place}: not valid YAML ({error}); correct the file") from None
     if value is None:
         raise ConfigError(f"{path}: holds nothing; expected a mapping of fields; fill it in")
-    return validate(value, model, str(path))
+    document = validate(value, model, str(path))
+    if fault := unwritable(value):
+        raise ConfigError(f"{path}: holds {fault}; expected words and finite numbers; correct it")
+    return document
 
 
 def read_jsonl(path: Path, model: type[D]) -> Iterator[tuple[int, D]]:
