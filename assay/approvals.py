@@ -126,21 +126,25 @@ def read_approval(envelope: bytes, trust: VerdictTrust, where: str) -> Approval:
     try:
         document = ApprovalStatement.model_validate(parse_json(payload.decode("utf-8"), where))
     except ValidationError as error:
-        raise ArtifactError(f"{where}: {describe(error)}; sign it again") from None
+        raise ArtifactError(f"{where}: {describe(error)}; sign it again [statement]") from None
     except (ConfigError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{where}: {error}") from None
+        raise ArtifactError(f"{where}: {error} [statement]") from None
     said = document.predicate
     if reason := key.why_not(said.signed_at):
-        raise ArtifactError(f"{where}: signed {said.signed_at.isoformat()}, but {reason}; {_MEND}")
+        raise ArtifactError(
+            f"{where}: signed {said.signed_at.isoformat()}, but {reason}; {_MEND} [key-validity]"
+        )
     if said.by != key.name:
         raise ArtifactError(
-            f"{where}: states that {said.by!r} signed it, but the key is {key.name!r}'s; {_MEND}"
+            f"{where}: states that {said.by!r} signed it, but the key is {key.name!r}'s; {_MEND} "
+            "[signer]"
         )
     office: Office = "approve" if said.kind == "approval" else "override"
     if office not in trust.roles_of(key):
         raise ArtifactError(
             f"{where}: {key.name!r} may {' and '.join(trust.roles_of(key))} only, and this is an "
-            f"{said.kind}; have it signed by somebody whose roles in trust.yaml hold {office!r}"
+            f"{said.kind}; have it signed by somebody whose roles in trust.yaml hold {office!r} "
+            "[role]"
         )
     digest = digests.of_bytes(envelope)
     return Approval(

@@ -21,7 +21,7 @@ from assay import digests, evidence
 from assay.approvals import Approval, read_approval, why_not_about
 from assay.attestation_statement import VerdictPredicate, VerdictStatement, facts_of, statement
 from assay.documents import describe, parse_json, read_text
-from assay.envelopes import verify_statement
+from assay.envelopes import MAX_ENVELOPE, verify_statement
 from assay.errors import ArtifactError, ConfigError
 from assay.records import Verdict
 from assay.trust import TrustedKey
@@ -119,19 +119,28 @@ def _signed(folder: Path, trust: VerdictTrust) -> tuple[VerdictPredicate, Truste
             "--gate`, and run the gate again"
         )
     payload, key = verify_statement(
-        path.read_bytes(), trust.gates, str(path), mend=_MEND, max_bytes=MAX_ATTESTATION
+        evidence.read_plain(path, MAX_ATTESTATION),
+        trust.gates,
+        str(path),
+        mend=_MEND,
+        max_bytes=MAX_ATTESTATION,
     )
     try:
         document = VerdictStatement.model_validate(parse_json(payload.decode("utf-8"), str(path)))
     except ValidationError as error:
-        raise ArtifactError(f"{path}: {describe(error)}; {_MEND}") from None
+        raise ArtifactError(f"{path}: {describe(error)}; {_MEND} [statement]") from None
     except (ConfigError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: {error}") from None
+        raise ArtifactError(f"{path}: {error} [statement]") from None
     predicate = document.predicate
     if reason := key.why_not(predicate.signed_at):
-        raise ArtifactError(f"{path}: signed {predicate.signed_at.isoformat()}, but {reason}")
+        raise ArtifactError(
+            f"{path}: signed {predicate.signed_at.isoformat()}, but {reason}; {_MEND} "
+            "[key-validity]"
+        )
     if document.canonical() != statement(predicate).canonical():
-        raise ArtifactError(f"{path}: its subject is not the artifact that it speaks of; {_MEND}")
+        raise ArtifactError(
+            f"{path}: its subject is not the artifact that it speaks of; {_MEND} [subject]"
+        )
     return predicate, key
 
 
@@ -145,7 +154,7 @@ def _compare(folder: Path, predicate: VerdictPredicate, verdict: Verdict) -> Non
     if differing:
         raise ArtifactError(
             f"{folder}: {evidence.ATTESTATION} was signed for other contents: "
-            f"{', '.join(differing)} differ from the files; {_MEND}"
+            f"{', '.join(differing)} differ from the files; {_MEND} [other-contents]"
         )
 
 
@@ -161,12 +170,13 @@ def _countersigned(
         if not path.is_file() or digests.of_file(path) != one.digest:
             raise ArtifactError(
                 f"{path}: the {one.kind} of {one.by} that the gate countersigned is gone or "
-                f"altered; {_MEND}"
+                f"altered; {_MEND} [countersigned]"
             )
     for path in sorted((folder / evidence.APPROVALS).glob("*.json")):
         name = path.relative_to(folder).as_posix()
         try:
-            approval = read_approval(path.read_bytes(), trust, str(path))
+            envelope = evidence.read_plain(path, MAX_ENVELOPE)
+            approval = read_approval(envelope, trust, str(path))
         except ArtifactError as error:
             refused.append(str(error))
             continue

@@ -47,7 +47,7 @@ class Countersignature(Document):
 class LogHead(Document):
     """How long the audit log was, and the digest of its last entry: a shorter one was cut."""
 
-    entries: int = Field(ge=1)
+    entries: int = Field(ge=1, le=2**53)
     head: Digest
 
 

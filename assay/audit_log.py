@@ -14,7 +14,6 @@ A writer killed half-way leaves a line without its end. It says nothing; the nex
 aside and says so in an entry of its own.
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ Event = Literal[
 class AuditEntry(Document):
     """One thing that happened. `digests` are of what it was about; a note holds no case's text."""
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, le=2**53)
     previous: Digest
     at: AwareDatetime
     who: str
@@ -136,7 +135,7 @@ class AuditLog:
                     f"{self._path}: had {head.entries} entries ending in {head.head[:19]}… when "
                     f"that was noted, and now has {len(entries)} of another history; entries were "
                     "cut off or the log was replaced: restore it from a backup and find out who "
-                    "could write to it"
+                    "could write to it [audit-log]"
                 )
         last = LogHead(entries=len(entries), head=seen[-1]) if entries else None
         return AuditReport(head=last, entries=tuple(entries), torn=bool(rest))
@@ -159,7 +158,7 @@ class AuditLog:
                 fault += f"{number} after {previous[:19]}…"
         raise ArtifactError(
             f"{where}: {fault}; this line or the one before was edited, removed, added or moved: "
-            "restore the log from a backup and find out who could write to it"
+            "restore the log from a backup and find out who could write to it [audit-log]"
         )
 
     def _repaired(self, at: datetime) -> LogHead | None:
@@ -191,12 +190,13 @@ class AuditLog:
         """Reads the number of the last line; the chain before it is `verify`'s to check."""
         line = whole.rpartition(b"\n")[2]
         try:
-            entries = json.loads(line)["number"]
+            entries = parse_json(line.decode("utf-8"), str(self._path))["number"]
             return LogHead(entries=entries, head=digests.of_bytes(line))
-        except (ValueError, KeyError, TypeError):
+        except (ConfigError, ValueError, KeyError, TypeError):
             raise ArtifactError(
                 f"{self._path}: its last line is no entry, so nothing can be chained to it; "
-                "restore the log from a backup (`assay audit-log verify` names the first bad line)"
+                "restore the log from a backup (`assay audit-log verify` names the first bad line) "
+                "[audit-log]"
             ) from None
 
     def _write(self, entry: AuditEntry) -> LogHead:

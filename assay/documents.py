@@ -161,7 +161,7 @@ def read_yaml(path: Path, model: type[D]) -> D:
         raise ConfigError(f"{path}: holds nothing; expected a mapping of fields; fill it in")
     document = validate(value, model, str(path))
     if fault := unwritable(value):
-        raise ConfigError(f"{path}: holds {fault}; expected words and finite numbers; correct it")
+        raise ConfigError(f"{path}: {fault}, expected words and finite numbers; correct the file")
     return document
 
 

@@ -19,6 +19,8 @@ ever written here. `SHA256SUMS` is written last: a folder without it is not fini
 """
 
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +47,8 @@ ATTESTATION = "attestation.json"
 UNFINISHED = "attestation.json.partial"
 APPROVALS = "approvals"
 """What is signed after the folder was sealed vouches for the seal, so the seal leaves it out."""
+MAX_FILE = 2**30
+"""More than a million answers take."""
 ANCHOR = "anchor"
 """Folder of the anchor release's answers, where the policy pins one."""
 
@@ -133,17 +137,18 @@ def check_seal(folder: Path) -> None:
         ConfigError: the folder has no seal, so it is not a finished evidence folder.
     """
     stated = sealed_digests(folder)
-    found = {
-        path.relative_to(folder).as_posix(): digests.of_file(path).removeprefix("sha256:")
-        for path in _files(folder)
-    }
-    changed = sorted(
-        name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name)
+    paths = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    # Nothing is hashed that the seal does not name, that is elsewhere, or that never ends.
+    changed = sorted(stated.keys() ^ paths.keys() | {n for n, p in paths.items() if not _plain(p)})
+    changed = changed or sorted(
+        name
+        for name, path in paths.items()
+        if digests.of_file(path).removeprefix("sha256:") != stated[name]
     )
     if changed:
         raise ArtifactError(
             f"{folder}: {', '.join(changed)} changed since the evidence was sealed; do not rely on "
-            "it: fetch the evidence again from the gate's run in MLflow"
+            "it: fetch the evidence again from the gate's run in MLflow [seal]"
         )
 
 
@@ -165,5 +170,36 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and path not in signed and path.parent != folder / APPROVALS
+        if not _is_folder(path) and path not in signed and path.parent != folder / APPROVALS
     )
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _plain(path: Path) -> bool:
+    status = path.lstat()
+    return stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """Reads a small file that somebody else may have put there.
+
+    Raises:
+        ArtifactError: it is no plain file, is larger than `most` bytes, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(0, "not a plain file")
+            if status.st_size > most:
+                raise OSError(0, f"{status.st_size} bytes, expected at most {most}")
+            return stream.read(most)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path}: cannot be read ({error.strerror}); expected a plain file: fetch the evidence "
+            "again from the gate that made it [not-a-file]"
+        ) from None

@@ -101,7 +101,8 @@ def read_containers(path: Path) -> list[Container]:
             elif document.get("kind").word() is not None:
                 known = True
                 containers += _kubernetes(document)
-    except (yaml.YAMLError, RecursionError) as error:
+    # The library's scanner takes any number for a character or a version.
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         fault = getattr(error, "problem", None) or "nested too deeply"

@@ -5,7 +5,7 @@ has once every alias stands for what it names. What the values mean is left to `
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import yaml
@@ -117,19 +117,21 @@ def _count(node: yaml.Node, known: dict[int, int], above: frozenset[int]) -> int
     return known[id(node)]
 
 
-def unwritable(value: Any) -> str | None:
+def unwritable(value: Any, place: str = "") -> str | None:
     """Says what in a value JSON could not carry, so that it would have no digest; None if nothing.
 
     Asked once a document's own fields are known to be right: they say it better.
     """
+    parts: Iterable[tuple[Any, Any]]
     if isinstance(value, dict):
-        parts = [*value.keys(), *value.values()]
+        parts = value.items()
     elif isinstance(value, list | tuple):
-        parts = list(value)
+        parts = enumerate(value)
     elif isinstance(value, set | bytes):
-        return f"a value of type {type(value).__name__!r}"
+        return f"{place}: found a {type(value).__name__}"
     elif isinstance(value, float) and not math.isfinite(value):
-        return f"the number {value}"
+        return f"{place}: found {value}"
     else:
         return None
-    return next((fault for part in parts if (fault := unwritable(part))), None)
+    inner = ((f"{place}.{key}" if place else str(key), part) for key, part in parts)
+    return next((fault for at, part in inner if (fault := unwritable(part, at))), None)
