@@ -40,17 +40,13 @@ def released(tmp_path: Path) -> Rig:
     return rig
 
 
-def latest(rig: Rig) -> str:
-    return max(path.name for path in rig.settings.runs.iterdir())
-
-
 def kill(rig: Rig, step: str, *, after: bool = True, version: str = "1.1.0") -> str:
     """Starts a gate, kills it at a step, and returns its run."""
     rig.interrupt_at = (step, after)
     with pytest.raises(KeyboardInterrupt):
         rig.gate(version)
     rig.interrupt_at = None
-    return latest(rig)
+    return rig.latest_run()
 
 
 def states(rig: Rig, run: str) -> list[str]:
@@ -105,7 +101,7 @@ def make_and_gate(folder: Path) -> GateResult:
 
 def test_a_finished_run_gives_its_recorded_result_and_touches_nothing(released: Rig) -> None:
     first = released.gate("1.2.0")
-    run, launched = latest(released), len(released.server.launched)
+    run, launched = released.latest_run(), len(released.server.launched)
     released.registry.reachable = released.store.transport.reachable = False
     again = released.resume(run)
     assert verdict_bytes(again.verdict) == verdict_bytes(first.verdict)
