@@ -67,7 +67,9 @@ class MlflowTurns:
         database = self._mlflow.database
         if database is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
-            with _file_turn(FileLock(f"{database}.gate-{model}.lock", thread_local=False), model, progress):
+            with _file_turn(
+                FileLock(f"{database}.gate-{model}.lock", thread_local=False), model, progress
+            ):
                 yield
             return
         token = f"{server_owner.this_process()}/{run_id}/{secrets.token_hex(8)}"
