@@ -25,7 +25,7 @@ from assay.ports import Progress
 from assay.records import Role, Verdict
 from assay.verdict import verdict_bytes
 from evaluators.judgement import Judgement, judge
-from flows import resuming
+from flows import resuming, teardown
 from flows.conclude import Conclusion, GateResult, Settlement, finish
 from flows.gathering import Ports
 from flows.journal import Gathered, Journal, Judged, MeasuredEvent, Opened, Recorded
@@ -105,7 +105,7 @@ class _Gate:
         run = self.run
         if complaint := run.ports.notary.complaint(run.documents.policy):
             run.progress(complaint)
-        for line in run.steps.run("remove what dead gates left", run.ports.server.reap):
+        for line in run.steps.run("remove what dead gates left", self._remove_what_was_left):
             run.progress(line)
         with ExitStack() as held:
             recorded = run.journal.last(Recorded)
@@ -119,6 +119,10 @@ class _Gate:
             if written is not None:
                 return self._settle(written, judgement.verdict)
             return finish(run.journal, judgement.verdict, None, None)
+
+    def _remove_what_was_left(self) -> list[str]:
+        staged = teardown.remove_staged(self.run.settings, mine=self.run.run_id)
+        return [*self.run.ports.server.reap(), *staged]
 
     def _judgement(self, found: MeasuredEvent) -> Judgement:
         """Judges; a resumed run judges again, and must come to the very same bytes."""

@@ -3,9 +3,11 @@
 Decides what a leftover means: something that is still there is a problem, so the run is `invalid`
 and moves nothing, and everybody who watches it is told; something that could not be looked for is a
 note, since it is neither there nor gone. What an engine may leave behind is looked for by the
-server adapters (`LaunchedServer.postconditions`), the staged copies here.
+server adapters (`LaunchedServer.postconditions`), the staged copies here. What a killed gate could
+not throw away, the next one does.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ from pydantic import Field
 from assay.documents import Document
 from assay.ports import LaunchedServer, ModelServer, Progress, ServeRequest
 from assay.records import Postcondition, Problem
+from flows.journal import is_held
+from flows.settings import Settings
 
 FILE = "teardown.json"
 
@@ -79,6 +83,23 @@ def examine(
     for note in document.notes():
         progress(note)
     return document
+
+
+def remove_staged(settings: Settings, *, mine: str | None = None) -> list[str]:
+    """Removes the staged copies of gates that do not run; returns a sentence for each.
+
+    A gate that runs holds the lock of its run's journal, and its copies are left alone. `mine` is
+    the run that calls this: what lies there under its name, it left when it was killed.
+    """
+    lines = []
+    for folder in sorted(settings.staging.glob("*")):
+        run_id = folder.name.rpartition("-")[0]
+        if run_id != mine and is_held(settings.runs / run_id):
+            lines.append(f"{folder.name}: left alone, its gate is running")
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        lines.append(f"removed the staged copy {folder.name}")
+    return lines
 
 
 def _in_brackets(detail: str) -> str:

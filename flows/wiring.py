@@ -1,6 +1,5 @@
 """From settings to adapters: the only place that picks an implementation."""
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from assay.errors import ConfigError
 from assay.ports import ChatClient, ModelServer, Registry
 from assay.serving_profile import load_serving
 from assay.warrant import Gatekeeper
+from flows import teardown
 from flows.gathering import Ports
-from flows.journal import is_held
 from flows.notary import Notary
 from flows.request import BackendName, GateRequest
 from flows.resuming import unfinished
@@ -120,13 +119,7 @@ def reap_everything(settings: Settings) -> Sequence[str]:
             lines += server_for(backend).reap()
         except ConfigError as error:
             lines.append(f"{backend}: not looked at ({error})")
-    for folder in sorted(settings.staging.glob("*")):
-        run_id = folder.name.rpartition("-")[0]
-        if is_held(settings.runs / run_id):
-            lines.append(f"{folder.name}: left alone, its gate is running")
-            continue
-        shutil.rmtree(folder, ignore_errors=True)
-        lines.append(f"removed the staged copy {folder.name}")
+    lines += teardown.remove_staged(settings)
     temporary = Path(tempfile.gettempdir())
     for prefix in STAGING_PREFIXES:
         lines += [f"removed the copy {name}" for name in sweep(temporary, prefix)]

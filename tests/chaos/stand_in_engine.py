@@ -7,11 +7,16 @@ by the real back ends where they would start vLLM (whose other arguments it pass
 health, version, models, metrics and chat completions, constrained and streamed, and asks for the
 key in `VLLM_API_KEY`.
 
-It knows the answers of questions that name one of the choices, and says that one; a line
-`stand-in: LABEL=WRONG` in the model's README.md makes it take one label for another. Environment:
-`STAND_IN_DELAY_S` is how long an answer takes.
+It knows the answers of questions that name one of the choices, and says that one. Lines of the
+model's README.md decide where it errs: `stand-in: LABEL=WRONG` takes one label for another, and
+`stand-in errors: SHARE SEED` errs on that share of the questions, the same ones each time.
+Environment: `STAND_IN_DELAY_S` is how long an answer takes.
+
+Every question that it answers is a line of `stand-in-questions` in the folder for caches, which
+outlives the engine: a question that was paid for twice can be seen there.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -38,8 +43,19 @@ def mistakes(model: Path) -> dict[str, str]:
     return dict(re.findall(r"^stand-in: (\w+)=(\w+)$", text, re.MULTILINE))
 
 
-WRONG = mistakes(Path(argument("--model")))
+def errors(model: Path) -> tuple[float, str]:
+    """Reads on which share of the questions this model errs, and by which seed."""
+    readme = model / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    found = re.search(r"^stand-in errors: ([0-9.]+) (\S+)$", text, re.MULTILINE)
+    return (float(found[1]), found[2]) if found else (0.0, "")
+
+
+MODEL = Path(argument("--model"))
+WRONG = mistakes(MODEL)
+SHARE, SEED = errors(MODEL)
 NAME = argument("--served-model-name")
+QUESTIONS = Path(os.environ.get("XDG_CACHE_HOME", "/nonexistent")) / "stand-in-questions"
 
 
 def say(body: dict) -> str:
@@ -48,7 +64,24 @@ def say(body: dict) -> str:
     choices = (body.get("structured_outputs") or {}).get("choice") or []
     named = [choice for choice in choices if re.search(rf"\b{re.escape(choice)}\b", text)]
     label = named[0] if named else (choices[0] if choices else "hello")
+    if choices and chance(text) < SHARE:
+        label = choices[(choices.index(label) + 1) % len(choices)]
     return WRONG.get(label, label)
+
+
+def chance(text: str) -> float:
+    """Returns a number in [0, 1) that follows from the seed and the question."""
+    digest = hashlib.sha256(f"{SEED} {text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def note(body: dict) -> None:
+    """Writes a question down: one write, so that lines of two engines do not mix."""
+    line = json.dumps({"by": SEED, "text": str(body["messages"][-1]["content"])}) + "\n"
+    if QUESTIONS.parent.is_dir():
+        descriptor = os.open(QUESTIONS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -76,6 +109,7 @@ class Answers(BaseHTTPRequestHandler):
             return
         time.sleep(DELAY_S)
         words = say(body)
+        note(body)
         usage = {"prompt_tokens": 8, "completion_tokens": 1, "total_tokens": 9}
         if body.get("stream"):
             self.stream(words, usage)
