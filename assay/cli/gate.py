@@ -7,7 +7,6 @@ import typer
 
 from assay.cli.output import ExitCode, TimedProgress, print_json, print_line, results_only, say
 from assay.cli.verdict_table import print_verdict
-from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from flows.conclude import GateResult
@@ -74,7 +73,7 @@ def gate(
         _refuse_others(context)
         _finish(_resumed(resume), as_json=as_json)
     if model is None or version is None:
-        raise ConfigError(
+        raise typer.BadParameter(
             "no MODEL and VERSION; expected both, or --resume RUN; say what is to be judged"
         )
     request = GateRequest(
@@ -146,7 +145,7 @@ def _refuse_others(context: typer.Context) -> None:
         and source.name == "COMMANDLINE"
     ]
     if given:
-        raise ConfigError(
+        raise typer.BadParameter(
             f"--resume: given together with {', '.join(sorted(given))}; a run keeps the request it "
             "began with; leave them out, or begin a new run without --resume"
         )

@@ -80,6 +80,7 @@ def test_answers_are_a_table_that_mlflow_can_show(
     assert "text" not in table["columns"]
     assert dict(zip(table["columns"], table["data"][1], strict=True)) == {
         "case_id": "c-1",
+        "repeat": 0,
         "golden": "fear",
         "predicted": "fear",
         "status": "ok",
