@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from assay.cli import ingest
 from assay.cli.output import ExitCode, print_json, print_line, results_only, say
 
 app = typer.Typer(no_args_is_help=True, help="The golden set.")
+app.command("ingest")(ingest.ingest)
+app.command("sketch")(ingest.sketch)
 
 Revision = Annotated[
     str | None, typer.Argument(help="Git revision or file. Default: the working tree's.")
