@@ -20,6 +20,9 @@ from assay.load.profile import LoadProfile
 from assay.load.report import LoadReport
 from assay.policy import Policy
 from assay.predictions import LatencyRow, PredictionRow
+from assay.review.manifest import ReviewManifest
+from assay.review.policy import ReviewPolicy
+from assay.review.requests import RequestRow
 from assay.serving_profile import Serving
 from assay.task import Task
 from assay.trust import TrustDocument
@@ -42,6 +45,9 @@ DOCUMENTS: dict[str, type[Document]] = {
     "engine_sample": EngineRow,
     "load_report": LoadReport,
     "policy": Policy,
+    "production_request": RequestRow,
+    "review": ReviewPolicy,
+    "review_manifest": ReviewManifest,
     "run": ContextDocument,
     "run_journal_line": Line,
     "teardown": Teardown,

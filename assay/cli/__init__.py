@@ -21,11 +21,13 @@ import typer
 from assay.cli import (
     approve,
     audit,
+    explain,
     gate,
     golden,
     judging,
     loadtest,
     policy,
+    review,
     rollback,
     store,
     tune,
@@ -46,6 +48,7 @@ app = typer.Typer(
 app.command("gate")(gate.gate)
 app.command("judge")(judging.judge_command)
 app.command("verify")(verify.verify)
+app.command("explain")(explain.explain)
 app.command("approve")(approve.approve)
 app.command("override")(approve.override)
 app.command("loadtest")(loadtest.loadtest)
@@ -58,6 +61,7 @@ app.command("audit")(audit.audit)
 app.add_typer(store.app, name="store")
 app.add_typer(golden.app, name="golden")
 app.add_typer(policy.app, name="policy")
+app.add_typer(review.app, name="review")
 app.add_typer(verify.app, name="audit-log")
 
 

@@ -1,0 +1,316 @@
+"""`conduct_review`: from what production and a gate said to a folder that people work through.
+
+Decides the order of things and what the manifest says of them; what is drawn is decided by
+`assay.review`, where it goes by the adapters. A push that fails leaves the finished folder.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from assay import digests
+from assay.adapters import labelling_exports as exports
+from assay.adapters.labelling_feedback import read_lines
+from assay.adapters.labelling_label_studio import Pushed
+from assay.errors import ConfigError
+from assay.golden_set import GoldenSet
+from assay.ports import GoldenSource
+from assay.review.admission import Admission, Asked, ReviewItem
+from assay.review.manifest import OrderRow, ReviewManifest
+from assay.review.policy import HONEYPOT, RANDOM, ReviewPolicy, load_review_policy
+from assay.review.requests import Rejected, Request, join_requests
+from assay.review.selection import Pool, Selection, select
+from assay.review.tasks import flat_row, label_studio_task, labelling_config
+from assay.seeds import seed_from
+from assay.task import Task, load_task
+from flows.review_evidence import Heard, heard_of_nothing, read_evidence
+from flows.settings import Settings
+
+Progress = Callable[[str], None]
+Push = Callable[[Path, ReviewPolicy], Pushed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRequest:
+    """What is to be looked at. `out` None: `reviews` in Assay's home."""
+
+    policy: Path = Path("review.yaml")
+    task: Path = Path("task.yaml")
+    golden: str | None = None
+    evidence: Path | None = None
+    feedback: tuple[Path, ...] = ()
+    traffic: tuple[Path, ...] = ()
+    budget: int | None = None
+    seed: int | None = None
+    out: Path | None = None
+    push: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewResult:
+    """What was written. `folder` None: there was nothing (left) to ask about."""
+
+    folder: Path | None
+    manifest: ReviewManifest
+    pushed: Pushed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Material:
+    """Everything read, and the digests of the files it was read from."""
+
+    task: Task
+    policy: ReviewPolicy
+    golden: GoldenSet
+    heard: Heard
+    traffic: tuple[Request, ...]
+    feedback: tuple[Request, ...]
+    rejected: tuple[Rejected, ...]
+    inputs: Mapping[str, str]
+
+
+def load_review_documents(request: ReviewRequest) -> tuple[Task, ReviewPolicy]:
+    """Reads the documents, so that a wrong one is said before anything else is looked at.
+
+    Raises:
+        ConfigError: names the file and the field, or the flag.
+    """
+    policy = load_review_policy(request.policy)
+    if request.budget is not None:
+        if not 1 <= request.budget <= 100_000:
+            raise ConfigError(f"--budget {request.budget}: expected 1 to 100000; correct it")
+        policy = policy.model_copy(update={"budget": request.budget})
+    if request.seed is not None and not 0 <= request.seed < 2**64:
+        raise ConfigError(f"--seed {request.seed}: expected 0 to 2^64 - 1; correct it")
+    if request.evidence is None and not request.feedback and not request.traffic:
+        raise ConfigError(
+            "nothing to choose from: name an evidence folder, --feedback files or --traffic files"
+        )
+    return load_task(request.task), policy
+
+
+def conduct_review(
+    request: ReviewRequest,
+    *,
+    settings: Settings,
+    golden: GoldenSource,
+    push: Push | None,
+    now: Callable[[], datetime],
+    progress: Progress,
+) -> ReviewResult:
+    """Exports what people should look at next, and pushes it where a server is configured.
+
+    Args:
+        request: what is to be looked at.
+        settings: where things are.
+        golden: reads the golden set.
+        push: takes the finished folder to a server; None leaves it here.
+        now: the clock, in UTC.
+        progress: takes one line a step.
+
+    Raises:
+        AssayError: a file is wrong, the evidence was changed, another export is writing; or the
+            push failed, after the folder was written.
+    """
+    material = _read(request, golden, progress)
+    root = request.out or settings.home / "reviews"
+    with exports.exclusive(root):
+        asked = exports.read_asked(root)
+        result = _export(request, material, asked, root, who=settings.who, at=now())
+    if result.folder is None:
+        progress("nothing is left to ask about")
+        return result
+    progress(f"{result.manifest.texts} texts written to {result.folder}")
+    if push is None or not request.push or material.policy.label_studio is None:
+        return result
+    pushed = push(result.folder, material.policy)
+    progress(f"{pushed.added} tasks pushed to project {pushed.project} of {pushed.url}")
+    return replace(result, pushed=pushed)
+
+
+def _read(request: ReviewRequest, source: GoldenSource, progress: Progress) -> _Material:
+    task, policy = load_review_documents(request)
+    golden = source.load(request.golden, task.labels)
+    files = _files(request)
+    before = {name: digests.of_file(path) for name, path in files.items() if path.is_file()}
+    heard = heard_of_nothing(golden)
+    if request.evidence is not None:
+        heard = read_evidence(request.evidence, golden, task)
+    traffic, bad = join_requests(
+        read_lines(request.traffic), labels=task.labels, policy=policy, signalled=False
+    )
+    feedback, more = join_requests(
+        read_lines(request.feedback), labels=task.labels, policy=policy, signalled=True
+    )
+    for name, path in files.items():
+        if before[name] != digests.of_file(path):
+            raise ConfigError(f"{path}: changed while it was read; run it again when it is whole")
+    progress(
+        f"{len(traffic)} requests of traffic, {len(feedback)} with feedback, "
+        f"{len(bad) + len(more)} lines rejected"
+    )
+    inputs = {
+        "policy": digests.of_json(policy.model_dump(mode="json")),
+        "task": task.digest,
+        "golden": golden.digest,
+    }
+    return _Material(
+        task=task,
+        policy=policy,
+        golden=golden,
+        heard=heard,
+        traffic=traffic,
+        feedback=feedback,
+        rejected=(*bad, *more),
+        inputs=inputs | before,
+    )
+
+
+def _files(request: ReviewRequest) -> dict[str, Path]:
+    named = [("traffic", path) for path in request.traffic]
+    named += [("feedback", path) for path in request.feedback]
+    if request.evidence is not None:
+        named.append(("evidence", request.evidence / "SHA256SUMS"))
+    return {f"{kind}/{at}/{path.name}": path for at, (kind, path) in enumerate(named)}
+
+
+def _export(
+    request: ReviewRequest,
+    material: _Material,
+    asked: Asked,
+    root: Path,
+    *,
+    who: str,
+    at: datetime,
+) -> ReviewResult:
+    heard, policy = material.heard, material.policy
+    inputs = dict(material.inputs)
+    inputs["asked"] = digests.of_json([sorted(asked.ids), sorted(asked.keys)])
+    seed = request.seed if request.seed is not None else seed_from(sorted(inputs.values()))
+    name = f"review-{digests.of_json([inputs, f'{seed:016x}'])[7:19]}"
+    admission = Admission(policy=policy, asked=asked, model_version="production")
+    admission.know_golden(material.golden.cases)
+    pool = Pool(
+        traffic=material.traffic,
+        feedback=material.feedback,
+        golden=material.golden.cases,
+        doubts=heard.doubts,
+        sound=heard.sound,
+        orders=heard.orders,
+        answers=heard.production,
+        version=heard.version,
+    )
+    chosen = select(pool, policy, admission, seed)
+    files = _contents(chosen.items, material, name)
+    said = _Said(name=name, who=who, at=at, seed=seed, inputs=inputs)
+    manifest = _manifest(said, material, pool, chosen, files)
+    if not any(item.selection != HONEYPOT for item in chosen.items):
+        return ReviewResult(folder=None, manifest=manifest)
+    document = exports.as_json(manifest.model_dump(mode="json"))
+    folder = exports.write_export(root, name, files | {exports.MANIFEST: document})
+    return ReviewResult(folder=folder, manifest=manifest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What an export is called, and what it follows from."""
+
+    name: str
+    who: str
+    at: datetime
+    seed: int
+    inputs: Mapping[str, str]
+
+
+def _manifest(
+    said: _Said,
+    material: _Material,
+    pool: Pool,
+    chosen: Selection,
+    files: Mapping[str, bytes],
+) -> ReviewManifest:
+    policy = material.policy
+    return ReviewManifest(
+        export_id=said.name,
+        created_at=said.at.isoformat(timespec="seconds"),
+        who=said.who,
+        seed=f"{said.seed:016x}",
+        task=material.task.name,
+        question=policy.question or material.task.name,
+        labels=material.task.labels,
+        budget=policy.budget,
+        texts=len(chosen.items),
+        selected=_count(item.selection for item in chosen.items),
+        signals=_count(signal for item in chosen.items for signal in item.signals),
+        offered=_offered(pool),
+        left_out=dict(chosen.left_out),
+        rejected=len(material.rejected),
+        work_orders=_orders(pool, chosen),
+        inputs=dict(said.inputs),
+        files={file: digests.of_bytes(content) for file, content in files.items()},
+        notes=(*material.heard.notes, *_notes(pool, policy, chosen)),
+    )
+
+
+def _contents(items: Sequence[ReviewItem], material: _Material, name: str) -> dict[str, bytes]:
+    policy = material.policy
+    question = policy.question or material.task.name
+    tasks = [
+        label_studio_task(item, question=question, blind=policy.blind, export=name)
+        for item in items
+    ]
+    # Honeypots are asked again on purpose.
+    asked = ({"id": i.id, "key": i.key} for i in items if i.selection != HONEYPOT)
+    rejected = ({"where": line.where, "why": line.why} for line in material.rejected)
+    return {
+        exports.TASKS: exports.as_json(tasks),
+        exports.CONFIG: labelling_config(question, material.task.labels).encode(),
+        "review.jsonl": exports.as_jsonl(flat_row(item, policy.blind) for item in items),
+        exports.ASKED: exports.as_jsonl(asked),
+        "rejected.jsonl": exports.as_jsonl(rejected),
+    }
+
+
+def _count(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))
+
+
+def _offered(pool: Pool) -> dict[str, int]:
+    doubts = {f"golden_{signal}": len(names) for signal, names in pool.doubts.items()}
+    return {"traffic": len(pool.traffic), "feedback": len(pool.feedback), **doubts}
+
+
+def _orders(pool: Pool, chosen: Selection) -> tuple[OrderRow, ...]:
+    return tuple(
+        OrderRow(
+            label=order.label,
+            needed=order.needed,
+            precision=order.precision,
+            asked=order.asked,
+            queued=chosen.queued[order.label],
+        )
+        for order in pool.orders
+    )
+
+
+def _notes(pool: Pool, policy: ReviewPolicy, chosen: Selection) -> list[str]:
+    notes = []
+    share = round(policy.budget * policy.random_share)
+    drawn = sum(item.selection == RANDOM for item in chosen.items)
+    if share and not pool.traffic:
+        notes.append(
+            "No traffic was given, so nothing was drawn at random, and nothing of this export may "
+            "enter the stratum `core`: hand a plain sample of production's requests over with "
+            "--traffic."
+        )
+    elif drawn < share:
+        notes.append(f"The random share is {drawn} of {share} texts: the traffic holds no more.")
+    notes += [
+        f"{chosen.queued[order.label]} of {order.asked} texts are queued for `{order.label}`, of "
+        f"which {order.needed} more cases are needed; hand over more traffic, or a larger budget."
+        for order in pool.orders
+        if chosen.queued[order.label] < order.asked
+    ]
+    return notes
