@@ -14,7 +14,7 @@ from pathlib import Path
 from assay.artifact_files import refuse
 from assay.errors import ArtifactError, InfrastructureError
 
-CPU_S = 5
+CPU_S = 2
 WALL_S = 30
 MEMORY_BYTES = 512 * 2**20
 OUTPUT_BYTES = 2**20
