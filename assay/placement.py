@@ -19,7 +19,7 @@ DEFAULT_GPU_SHARE = 0.9
 _ROOM_FOR_GPU = 0.98
 _WEIGHTS = 1.2
 _RUNTIME_GIB = 2.0
-"""An idle engine with a model of no size holds 1.6 GiB on a CPU (docs/latency.md)."""
+"""An idle engine with a tiny model and 1 GiB of cache held 2.27 GiB on a CPU (docs/latency.md)."""
 
 _KV_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 

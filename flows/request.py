@@ -11,6 +11,7 @@ from typing import Literal
 
 from assay.artifact import check_model_name, check_version
 from assay.errors import ConfigError
+from assay.load.named_profiles import all_profiles
 from assay.open_loop import steady_profile
 from assay.policy import ChangeClass, Policy, load_policy
 from assay.serving_profile import Profile, Serving, load_serving
@@ -119,6 +120,7 @@ def load_documents(request: GateRequest) -> Documents:
         production_profile = load_serving(request.production_serving).profile(request.profile)
         texts["production_serving"] = request.production_serving.read_bytes()
     evaluators = tuple(registry.build(policy, task, where=str(request.policy)))
+    all_profiles(policy.load, where=str(request.policy))  # its mistakes are named before a start
     for evaluator in evaluators:
         if isinstance(evaluator, Latency) and evaluator.arrivals:
             steady_profile(evaluator.arrivals, policy.load)

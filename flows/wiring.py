@@ -81,6 +81,13 @@ def registry_for(settings: Settings, notary: Notary) -> Registry:
     return MlflowRegistry(settings.tracking_uri, settings.locks, gatekeeper)
 
 
+def registry_to_read(settings: Settings) -> Registry:
+    """Returns the registry for whoever only reads: without a gatekeeper it moves no alias."""
+    from assay.adapters.registry_mlflow import MlflowRegistry
+
+    return MlflowRegistry(settings.tracking_uri, settings.locks)
+
+
 def store_for(settings: Settings) -> "SealedStore":
     """Returns the trusted store, with the keys pinned in the trust file.
 
