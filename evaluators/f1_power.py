@@ -17,7 +17,8 @@ from evaluators.f1_slices import slices_of
 REQUANTISED, RETRAINED = 0.05, 0.20
 """Share of a class's cases on which exactly one of two models is right: little, and much."""
 
-_LEVEL = 0.7
+LEVEL = 0.7
+"""F1 around which the models are taken to differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def shortages(margins: F1Margins, golden: GoldenSet, rules: Rules) -> tuple[str,
 
 
 def _seldom(label: str, cases: int, margin: float, alpha: float, power: float) -> list[str]:
-    few, many = (planning_variance(_LEVEL, rho, rho) for rho in (REQUANTISED, RETRAINED))
+    few, many = (planning_variance(LEVEL, rho, rho) for rho in (REQUANTISED, RETRAINED))
     if cases < cases_needed(few, margin, alpha=alpha, power=power):
         kind, variance, rho = "even an equal candidate that changes few answers", few, REQUANTISED
     elif cases < cases_needed(many, margin, alpha=alpha, power=power):
