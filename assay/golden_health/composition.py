@@ -42,6 +42,14 @@ def _balance(support: Mapping[str, int], rules: HealthRules) -> Check:
     least = min(present, key=lambda label: present[label])
     most = max(present, key=lambda label: present[label])
     ratio = present[most] / present[least]
+    if ratio == 1:
+        return judged(
+            "labels/balance",
+            True,
+            f"Each label that has core cases has {present[most]}.",
+            "",
+            value=1.0,
+        )
     return judged(
         "labels/balance",
         ratio <= rules.largest_imbalance,
