@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from assay.records import Annotation
 from assay.relabelling.annotators import Annotators
+from assay.relabelling.history import votes_of
 from assay.relabelling.ledger import Answer, Item
 from assay.relabelling.policy import Consensus
 
@@ -46,8 +47,7 @@ class Decision:
     @property
     def votes(self) -> dict[str, int]:
         """Label → votes, most first."""
-        counted = Counter(one.label for one in self.annotations)
-        return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
+        return votes_of(self.annotations)
 
 
 def decide(

@@ -6,6 +6,7 @@ whatever pieces it came, gives the same set.
 """
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -119,7 +120,7 @@ class Derivation:
         decision = decide(item, self._annotators, self._policy.consensus, earlier)
         if decision.outcome is not Outcome.AGREED:
             self._fates[key] = self._undecided(item, decision)
-            self._why[item.id] = Why(self._fates[key].detail, decision.votes, _last(item))
+            self._why[item.id] = Why(self._fates[key].detail, decision.annotations, _last(item))
         elif case is None:
             self._new[item.id] = (key, decision)
         else:
@@ -148,7 +149,7 @@ class Derivation:
             case, label=label, annotations=decision.annotations, agreement=decision.agreement
         )
         self._fates[key] = fate
-        self._why[item.id] = Why(detail, decision.votes, decision.decided_at, item.selection)
+        self._why[item.id] = Why(detail, decision.annotations, decision.decided_at, item.selection)
 
     def _admit(self) -> None:
         candidates = [
@@ -167,12 +168,12 @@ class Derivation:
             if (why := refused.get(name)) is not None:
                 status = QUARANTINED if why.quarantined else REJECTED
                 self._fates[key] = Fate(status, why.reason, why.detail, decision)
-                self._why[name] = Why(why.detail, decision.votes, decision.decided_at)
+                self._why[name] = Why(why.detail, decision.annotations, decision.decided_at)
                 continue
             item, detail = self._items[key], _says(decision)
             self._cases[name] = self._case(item, decision)
             self._fates[key] = Fate(ACCEPTED, "added", detail, decision)
-            self._why[name] = Why(detail, decision.votes, decision.decided_at, item.selection)
+            self._why[name] = Why(detail, decision.annotations, decision.decided_at, item.selection)
 
     def _case(self, item: Item, decision: Decision) -> GoldenCase:
         core = item.selection in self._policy.core_selection
@@ -195,7 +196,7 @@ def _says(decision: Decision) -> str:
     votes = len(decision.annotations)
     for_it = decision.votes.get(decision.label or "", 0)
     how = "adjudicated; " if decision.adjudicated else ""
-    return f"{how}{for_it} of {votes} people say {decision.label!r}"
+    return sys.intern(f"{how}{for_it} of {votes} people say {decision.label!r}")
 
 
 def _last(item: Item) -> str:

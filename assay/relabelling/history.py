@@ -7,6 +7,7 @@ any label back to the first is on record, and with it the set as it was before p
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -28,12 +29,8 @@ class Before(Document):
     agreement: float | None = None
 
 
-class HistoryRow(Document):
-    """One line of `history.jsonl`.
-
-    `id` is the digest of the row's other fields. `valid_from` is when the answers decided it, not
-    when they were ingested: None where they have no time. `previous` is what the row replaces.
-    """
+class HistoryLine(Document):
+    """One line of `history.jsonl`, as it enters; the fields of `HistoryRow`."""
 
     id: str = Field(pattern="^[0-9a-f]{64}$")
     case_id: Identifier
@@ -51,12 +48,37 @@ class HistoryRow(Document):
     added_in: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """One change of one case.
+
+    `id` is the digest of the row's other fields. `valid_from` is when the answers decided it, not
+    when they were ingested: None where they have no time. `previous` is what the row replaces, and
+    `supersedes` the row that said so, where there is one.
+    """
+
+    id: str
+    case_id: str
+    change: Change
+    label: str | None
+    previous: Before | None
+    supersedes: str | None
+    valid_from: str | None
+    reason: str
+    votes: Mapping[str, int]
+    agreement: float | None
+    source: str
+    stratum: str
+    selection: str | None
+    added_in: str
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Why:
     """Why a case is as it is: what a history row says beside the case itself."""
 
     reason: str
-    votes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    annotations: tuple[Annotation, ...] = ()
     valid_from: str = ""
     selection: str | None = None
 
@@ -70,7 +92,10 @@ def read_history(text: str, where: str) -> tuple[HistoryRow, ...]:
     Raises:
         ConfigError: a line is not what a history holds.
     """
-    return tuple(row for _, row in parse_jsonl(text, where, HistoryRow))
+    return tuple(
+        HistoryRow(**{name: getattr(line, name) for name in HistoryLine.model_fields})
+        for _, line in parse_jsonl(text, where, HistoryLine)
+    )
 
 
 def before_answers(
@@ -120,8 +145,17 @@ def continue_history(
 def history_lines(rows: Iterable[HistoryRow]) -> Iterator[bytes]:
     """Yields the lines of a history's file, in the order given."""
     for row in rows:
-        told = row.model_dump(mode="json", exclude_none=True, exclude_defaults=False)
-        yield json.dumps(told, ensure_ascii=False).encode() + b"\n"
+        told = {name: value for name, value in _fields(row).items() if value is not None}
+        yield json.dumps({"id": row.id, **told}, ensure_ascii=False).encode() + b"\n"
+
+
+def _fields(row: HistoryRow) -> dict[str, object]:
+    """Returns every field but the id, as JSON values."""
+    names = [field.name for field in dataclasses.fields(row) if field.name != "id"]
+    fields = {name: getattr(row, name) for name in names}
+    if row.previous is not None:
+        fields["previous"] = row.previous.model_dump(mode="json")
+    return fields
 
 
 def _state(case: GoldenCase | None) -> object:
@@ -140,27 +174,34 @@ def _row(
         change = "added"
     else:
         change = "confirmed" if old.label == new.label else "relabelled"
-    fields = {
-        "case_id": case.id,
-        "change": change,
-        "label": None if new is None else new.label,
-        "previous": None if old is None else _before(old),
-        "supersedes": supersedes,
-        "valid_from": why.valid_from or None,
-        "reason": why.reason,
-        "votes": dict(why.votes),
-        "agreement": None if new is None else new.agreement,
-        "source": case.source,
-        "stratum": case.stratum,
-        "selection": why.selection,
-        "added_in": case.added_in,
-    }
-    return HistoryRow.model_validate({"id": digests.of_json(fields)[7:], **fields})
+    row = HistoryRow(
+        id="",
+        case_id=case.id,
+        change=change,
+        label=None if new is None else new.label,
+        previous=None if old is None else _before(old),
+        supersedes=supersedes,
+        valid_from=why.valid_from or None,
+        reason=why.reason,
+        votes=votes_of(why.annotations),
+        agreement=None if new is None else new.agreement,
+        source=case.source,
+        stratum=case.stratum,
+        selection=why.selection,
+        added_in=case.added_in,
+    )
+    said = json.dumps(_fields(row), sort_keys=True, ensure_ascii=False).encode()
+    return dataclasses.replace(row, id=digests.of_bytes(said).removeprefix("sha256:"))
 
 
-def _before(case: GoldenCase) -> dict[str, object]:
-    return {
-        "label": case.label,
-        "annotations": [{"annotator": a.annotator, "label": a.label} for a in case.annotations],
-        "agreement": case.agreement,
-    }
+def votes_of(annotations: Iterable[Annotation]) -> dict[str, int]:
+    """Returns label → votes, most first."""
+    counted = Counter(one.label for one in annotations)
+    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _before(case: GoldenCase) -> Before:
+    annotations = tuple(
+        AnnotationRow(annotator=a.annotator, label=a.label) for a in case.annotations
+    )
+    return Before(label=case.label, annotations=annotations, agreement=case.agreement)

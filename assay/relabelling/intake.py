@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from assay.relabelling.ledger import Answer, AnswerKind, Item
@@ -91,6 +92,8 @@ class Intake:
     ) -> None:
         self._policy, self._pseudonyms = policy, pseudonyms
         self._labels = {label: sys.intern(label) for label in labels}
+        # A flat export has a line for each person, so the same text comes several times in a row.
+        self._fit = lru_cache(maxsize=1024)(self._fit_text)
 
     def take(self, task: RawTask, known_text: Mapping[str, str]) -> Item | Refusal:
         """Returns the item of a row, or why there is none.
@@ -115,17 +118,24 @@ class Intake:
         if not isinstance(text, str):
             found = type(text).__name__
             return refuse("no-text", f"found {found!r}, expected a text", quarantined=False)
-        if problem := self._text_problem(text):
-            return refuse(*problem)
-        redacted = redact(text)
-        share = redacted.masked_share(text)
-        if share > self._policy.texts.max_masked_share:
-            return refuse("redacted-away", f"{share:.0%} of the text would be masked")
+        fit = self._fit(text)
+        if not isinstance(fit, str):
+            return refuse(*fit)
         lang = task.data.get(names.lang) or self._policy.default_lang
         if not isinstance(lang, str) or not 2 <= len(lang) <= 35:
             detail = "the row names no language, and relabel.yaml has no default_lang"
             return refuse("no-language", detail, quarantined=False)
-        return self._item(task, identity, redacted.text, lang)
+        return self._item(task, identity, fit, lang)
+
+    def _fit_text(self, text: str) -> str | tuple[str, str]:
+        """Returns what may be stored of a text, or the reason and detail of its refusal."""
+        if problem := self._text_problem(text):
+            return problem
+        redacted = redact(text)
+        share = redacted.masked_share(text)
+        if share > self._policy.texts.max_masked_share:
+            return "redacted-away", f"{share:.0%} of the text would be masked"
+        return unicodedata.normalize("NFC", redacted.text)
 
     def _text_problem(self, text: str) -> tuple[str, str] | None:
         limit = self._policy.texts.longest
@@ -149,7 +159,7 @@ class Intake:
         names, data = self._policy.fields, task.data
         item = Item(
             id=identity,
-            text=unicodedata.normalize("NFC", text),
+            text=text,
             lang=sys.intern(lang),
             source=_word(data.get(names.source), self._policy.default_source),
             selection=_word(data.get(names.selection), "unknown"),

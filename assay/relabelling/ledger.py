@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field
@@ -118,7 +119,7 @@ class Ledger:
 
     def add(self, item: Item) -> Key:
         """Takes in an item, and returns its identity."""
-        key = (item.id, digests.text_sha256(same_text_key(item.text))[:32])
+        key = (item.id, _text_id(item.text))
         held = self.items.get(key)
         if held is None:
             self.items[key] = item
@@ -126,6 +127,11 @@ class Ledger:
             held.text = min(held.text, item.text)
             held.join(item)
         return key
+
+
+@lru_cache(maxsize=1024)
+def _text_id(text: str) -> str:
+    return digests.text_sha256(same_text_key(text))[:32]
 
 
 class AnswerRow(Document):

@@ -100,6 +100,8 @@ def _iban(found: str) -> bool:
 
 
 def _address(found: str) -> bool:
+    if len(found) < len("::1"):  # two colons alone are punctuation
+        return False
     try:
         ipaddress.ip_address(found)
     except ValueError:
