@@ -20,6 +20,10 @@ from assay.load.profile import LoadProfile
 from assay.load.report import LoadReport
 from assay.policy import Policy
 from assay.predictions import LatencyRow, PredictionRow
+from assay.relabelling.history import HistoryLine
+from assay.relabelling.ledger import LedgerRow
+from assay.relabelling.policy import RelabelPolicy
+from assay.relabelling.proposal import Summary
 from assay.review.manifest import ReviewManifest
 from assay.review.policy import ReviewPolicy
 from assay.review.requests import RequestRow
@@ -39,6 +43,10 @@ FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
 DOCUMENTS: dict[str, type[Document]] = {
     "golden_case": GoldenRow,
+    "golden_history": HistoryLine,
+    "golden_answers": LedgerRow,
+    "golden_proposal": Summary,
+    "relabel": RelabelPolicy,
     "probe": ProbeRow,
     "prediction": PredictionRow,
     "latency_sample": LatencyRow,
