@@ -15,7 +15,7 @@ from assay import digests
 from assay.adapters.relabel_export import Export
 from assay.documents import read_text
 from assay.errors import ConfigError
-from assay.golden_frozen import GOLDEN_FILE
+from assay.golden_frozen import GOLDEN_FILE, canonical
 from assay.golden_set import GoldenSet, golden_digest
 from assay.ports import GoldenValidator, Progress
 from assay.records import Finding, FindingStatus, GoldenCase
@@ -192,7 +192,7 @@ def _beside(request: IngestRequest, name: str) -> str | None:
 def _as_set(cases: Mapping[str, GoldenCase], request: IngestRequest) -> GoldenSet:
     if not cases:
         raise ConfigError(f"{request.export}: no golden case follows from it, and there was none")
-    ordered = tuple(cases[name] for name in sorted(cases))
+    ordered = canonical(cases.values())
     return GoldenSet(cases=ordered, digest=golden_digest(ordered), revision=GOLDEN_FILE)
 
 

@@ -16,7 +16,7 @@ from assay.adapters.proposal_folder import check_target, write_proposal
 from assay.adapters.validator_gx import GxValidator
 from assay.documents import parse_json, read_text
 from assay.errors import ConfigError
-from assay.golden_frozen import GOLDEN_FILE, canonical, to_jsonl
+from assay.golden_frozen import GOLDEN_FILE, to_jsonl
 from assay.golden_set import GoldenSet
 from assay.ports import Progress
 from assay.relabelling.admission import Training
@@ -109,7 +109,7 @@ def _files(found: Ingested) -> Mapping[str, Iterable[bytes]]:
         REPORT_FILE: (as_line(row) for row in report_rows(found)),
     }
     if found.sound:
-        files[GOLDEN_FILE] = (to_jsonl([case]) for case in canonical(found.after.cases))
+        files[GOLDEN_FILE] = (to_jsonl([case]) for case in found.after.cases)
     return files
 
 

@@ -16,6 +16,7 @@ from assay.relabelling.proposal import (
     ExportSummary,
     PersonSummary,
     Summary,
+    published_base,
 )
 from flows.relabel_ingestion import Ingested, policy_digest
 
@@ -45,7 +46,7 @@ def summarise(found: Ingested, written: Mapping[str, str]) -> Summary:
             format=found.export.format,
             rows=found.export.rows,
         ),
-        golden_before=found.request.golden.digest,
+        golden_before=published_base(found.request.folder, found.request.golden.digest),
         golden_digest=found.after.digest,
         cases=found.after.size,
         rows={name: found.rows[name] for name in ("accepted", "quarantined", "rejected")},

@@ -74,7 +74,8 @@ class Summary(Document):
 
     `rows` counts fates of the rows of this export by status, `reasons` by status and reason.
     `changes` counts the history rows that this ingestion adds. `anchoring_share` is the share of
-    counted labels, given with a prediction in view, that repeat it. `sound` says whether every
+    counted labels, given with a prediction in view, that repeat it. `golden_before` is the digest
+    of the published set that the proposal is for. `sound` says whether every
     check of the resulting set holds: where it does not, there is no `golden.jsonl`.
     """
 
@@ -132,16 +133,41 @@ def next_version(folder: Path, cases: Sequence[GoldenCase]) -> str:
     That of the proposal in the folder, which is not published yet; else the next minor one after
     that of the frozen set, or after the newest case's.
     """
-    if (folder / SUMMARY_FILE).is_file() and (folder / LEDGER_FILE).is_file():
-        found = parse_json(read_text(folder / SUMMARY_FILE), str(folder / SUMMARY_FILE))
-        if isinstance(found, dict) and "golden_before" in found:
-            return validate(found, Summary, str(folder / SUMMARY_FILE)).version
+    proposed = _proposed(folder)
+    if proposed is not None:
+        return proposed.version
     digest = folder / DIGEST_FILE
     if digest.is_file():
         frozen = validate(parse_json(read_text(digest), str(digest)), FrozenGolden, str(digest))
         return _after(frozen.version)
     versions = [v for case in cases if (v := _numbers(case.added_in))]
     return _after(".".join(map(str, max(versions, default=(0, 0, 0)))))
+
+
+def published_base(folder: Path, digest: str) -> str:
+    """Returns the digest of the published set that a golden file of this digest goes back to.
+
+    That is the file's own, or, where it is a proposal's, that of the set it was proposed for: two
+    ingestions in a row make one proposal for the same set.
+    """
+    proposed = _proposed(folder)
+    if proposed is not None and proposed.golden_digest == digest:
+        return proposed.golden_before
+    return digest
+
+
+def _proposed(folder: Path) -> Summary | None:
+    """Returns the summary of the proposal in a folder, None where there is none.
+
+    A golden folder has a `summary.json` of its own, which counts it and is no proposal's.
+    """
+    path = folder / SUMMARY_FILE
+    if not path.is_file() or not (folder / LEDGER_FILE).is_file():
+        return None
+    found = parse_json(read_text(path), str(path))
+    if not isinstance(found, dict) or "golden_before" not in found:
+        return None
+    return validate(found, Summary, str(path))
 
 
 def _numbers(version: str) -> tuple[int, int, int] | None:

@@ -84,8 +84,9 @@ def test_an_export_without_a_flaw_ends_with_0_and_a_proposal_that_verifies(
 
 def test_the_proposal_is_what_the_next_ingestion_may_begin_with(desk: Path, call: Ingest) -> None:
     rows = agreed("c-1", "joy")
-    call(rows)
+    _, first = call(rows)
     code, said = call(rows, "--golden", "proposal/golden.jsonl", "--out", "second")
+    assert said["golden_before"] == first["golden_before"] != first["golden_digest"]
     assert (code, said["changes"], said["version"]) == (0, {}, "1.1.0")
     for name in ("golden.jsonl", "history.jsonl", "answers.jsonl"):
         assert (desk / "second" / name).read_bytes() == (desk / "proposal" / name).read_bytes()
