@@ -9,13 +9,14 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,9 @@ from typing import Any
 
 import psutil
 
-from assay.adapters.registry_mlflow import MlflowRegistry
+from assay import evidence
+from assay.adapters.registry_layout import DIGEST, VERSION
+from assay.adapters.registry_moves import PRODUCTION as PRODUCTION_ALIAS
 from assay.records import RegisteredVersion
 from assay.verdict_trust import VerdictTrust
 from flows.journal import JOURNAL, read_events
@@ -87,6 +90,7 @@ class Ended:
 
     status: int
     said: str
+    result: str
 
 
 @dataclass(slots=True)
@@ -98,6 +102,7 @@ class Machine:
     backend: str = "process"
     image: str = "assay/stand-in:1"
     more: dict[str, str] = field(default_factory=dict)
+    data: Path | None = None
     started: int = 0
 
     @property
@@ -199,14 +204,42 @@ class Machine:
         return [event.state for event in read_events(self.home / "runs" / run / JOURNAL)]
 
     def production(self) -> RegisteredVersion | None:
-        """Returns what the alias names."""
-        return MlflowRegistry(self.settings.tracking_uri, self.settings.locks).production(MODEL)
+        """Returns what the alias names, straight from MLflow's database.
+
+        A client would keep its connection to a file that `restore` has replaced.
+        """
+        with closing(self.database()) as database:
+            alias = database.execute(
+                "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?",
+                (MODEL, PRODUCTION_ALIAS),
+            ).fetchone()
+            if alias is None:
+                return None
+            tags = dict(
+                database.execute(
+                    "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?",
+                    (MODEL, alias[0]),
+                ).fetchall()
+            )
+        return RegisteredVersion(
+            model=MODEL, version=tags[VERSION], digest=tags[DIGEST], number=str(alias[0])
+        )
+
+    def database(self) -> sqlite3.Connection:
+        """Opens MLflow's database, as somebody does who goes around the gate."""
+        return sqlite3.connect(self.database_file, timeout=30)
+
+    @property
+    def database_file(self) -> Path:
+        """MLflow's database: the gate's own file, or a tracking server's."""
+        return (self.data or self.home) / "mlflow.db"
 
     def verdict(self, run: str) -> dict[str, Any]:
         """Returns a run's verdict without what must differ: identity, times, what was reused."""
         document = json.loads((self.home / "runs" / run / "verdict.json").read_text())
         for name in ("run_id", "started_at", "finished_at", "notes"):
             document["context"].pop(name)
+        document["inputs"].pop("candidate_predictions")  # they hold how long each answer took
         return document
 
     def questions(self) -> Counter[tuple[str, str]]:
@@ -229,17 +262,27 @@ class Machine:
                     found.add((path.parent.name, json.loads(line)["case_id"]))
         return found
 
+    def paid_for_production(self) -> set[tuple[str, str]]:
+        """Returns the answers that the first release has paid for."""
+        folders = {path.parent.name for path in (self.folder / "before").rglob("predictions.jsonl")}
+        return {one for one in self.stored() if one[0] in folders}
+
+    def forget_what_was_asked(self) -> None:
+        """Begins to count anew."""
+        for path in self.home.rglob("stand-in-questions"):
+            path.unlink()
+
     # --- what must hold ---------------------------------------------------------------------------
 
     def leftovers(self) -> list[str]:
-        """Names what gates left: processes, private folders, staged copies."""
-        found = [f"process {one.pid}" for one in self.processes()]
+        """Names what gates left: engines, private folders with their sockets, staged copies."""
+        found = [f"process {one.pid}" for one in self.processes() if _is_engine(one)]
         found += [str(path) for path in self.temporary.iterdir() if path.name != locks_name()]
         found += [str(path) for path in (self.home / "staging").glob("*")]
         return found
 
     def processes(self) -> list[psutil.Process]:
-        """Returns the processes that run for this machine, but for the one gates are forked from."""
+        """Returns what runs for this machine, but for the process that gates are forked from."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -253,8 +296,8 @@ class Machine:
                 continue
         return found
 
-    def wait_for_engines_to_end(self, timeout_s: float = 20) -> None:
-        """Waits until no engine runs: they end with their owner, nobody has to come by."""
+    def wait_for_silence(self, timeout_s: float = 20) -> None:
+        """Waits until nothing runs: all ends with its owner, nobody has to come by."""
         end = time.monotonic() + timeout_s
         while self.processes():
             assert time.monotonic() < end, [one.cmdline() for one in self.processes()]
@@ -268,7 +311,7 @@ class Machine:
             proofs = [
                 prove(folder, VerdictTrust.load(self.settings.trust), datetime.now(UTC))
                 for folder in (self.home / "reports").glob("*")
-                if (folder / "attestation.json").exists() or (folder / "SHA256SUMS").exists()
+                if (folder / evidence.ATTESTATION).exists()
             ]
             subjects = {
                 (p.verdict.context.candidate.digest, p.verdict.verdict.value)
@@ -306,7 +349,8 @@ class Running:
         if "status" not in found:
             self.signal(signal.SIGKILL)
             raise AssertionError(f"did not end: {found}\n{self.said()}")
-        return Ended(status=found["status"], said=self.said())
+        out = self.err.with_suffix(".out")
+        return Ended(status=found["status"], said=self.said(), result=out.read_text())
 
     def signal(self, number: int) -> None:
         """Sends it a signal."""
@@ -340,15 +384,24 @@ def golden_rows() -> list[dict[str, Any]]:
     return rows
 
 
+def _is_engine(process: psutil.Process) -> bool:
+    """Whether it is the engine itself; the shell that guards it may take its five seconds."""
+    with suppress(psutil.Error):
+        return str(ENGINE) in process.cmdline()
+    return False
+
+
 def locks_name() -> str:
     """Returns the name of the folder of device locks, which stays."""
     return f"assay-{os.getuid()}"
 
 
 @contextmanager
-def prepared(folder: Path, **changes: Any) -> Iterator[Machine]:
+def prepared(
+    folder: Path, preload: Mapping[str, str] | None = None, **changes: Any
+) -> Iterator[Machine]:
     """Prepares a machine: keys, store, documents, and 1.0.0 put into production by a real gate."""
-    with _host(folder) as host:
+    with _host(folder, preload or {}) as host:
         machine = Machine(folder=folder, host=host, **changes)
         _fill(machine)
         first = machine.run(*machine.gate(PRODUCTION))
@@ -356,8 +409,7 @@ def prepared(folder: Path, **changes: Any) -> Iterator[Machine]:
         held = machine.production()
         assert held is not None
         assert held.version == PRODUCTION
-        for path in machine.home.rglob("stand-in-questions"):
-            path.unlink()
+        machine.forget_what_was_asked()
         machine.place.rename(folder / "before")
         machine.restore()
         try:
@@ -378,7 +430,7 @@ def short_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _host(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def _host(folder: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     with (folder / "host.log").open("w") as log:
         host = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.warm_gate"],
@@ -387,7 +439,7 @@ def _host(folder: Path) -> Iterator[subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=os.environ | {"DO_NOT_TRACK": "true", "TMPDIR": "/tmp"},
+            env=os.environ | {"DO_NOT_TRACK": "true", "TMPDIR": "/tmp", **more},
         )
         assert host.stdout is not None
         ready = host.stdout.readline()

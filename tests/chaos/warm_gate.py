@@ -1,6 +1,6 @@
 """Starts gates that need no start-up time: a process that has imported everything, and forks.
 
-    python -m tests.chaos.warm_gate     (one JSON request a line on stdin, one JSON answer on stdout)
+    python -m tests.chaos.warm_gate     (a JSON request a line on stdin, a JSON answer on stdout)
 
 A gate is the command line itself (`assay.cli.main`) in a process and session of its own; only its
 imports are already done. A request may name moments of the gate: there the gate does to itself what
@@ -24,10 +24,25 @@ from typing import Any
 IMPORTS = (
     *("assay.cli", "assay.report", "assay.adapters.golden_dvc", "assay.adapters.load_aiohttp"),
     *("assay.adapters.chat_aiohttp", "assay.adapters.probe_vllm", "assay.adapters.store_fsspec"),
-    *("assay.adapters.server_docker", "assay.adapters.server_process", "assay.adapters.signer_dsse"),
-    *("assay.adapters.registry_mlflow", "assay.adapters.store_staging", "assay.adapters.validator_gx"),
+    *(
+        "assay.adapters.server_docker",
+        "assay.adapters.server_process",
+        "assay.adapters.signer_dsse",
+    ),
+    *(
+        "assay.adapters.registry_mlflow",
+        "assay.adapters.store_staging",
+        "assay.adapters.validator_gx",
+    ),
     *("assay.adapters.server_guarded", "flows.conduct", "flows.wiring", "flows.resuming"),
-    *("great_expectations", "mlflow", "mlflow.tracking", "matplotlib.pyplot", "sqlalchemy", "openai"),
+    *(
+        "great_expectations",
+        "mlflow",
+        "mlflow.tracking",
+        "matplotlib.pyplot",
+        "sqlalchemy",
+        "openai",
+    ),
     *("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store"),
 )
 Moment = tuple[str, str, str]
@@ -106,37 +121,13 @@ def follow(moment: Moment, number: int) -> None:
     """Sends this process a signal at a moment, once."""
     from assay.adapters.registry_versions import MlflowVersions
     from flows.journal import Journal
-    from flows.steps import PlainSteps
 
     kind, which, when = moment
-    done: list[bool] = []
-
-    def strike() -> None:
-        if not done:
-            done.append(True)
-            os.kill(os.getpid(), number)
-
-    def around(action: Callable[..., Any], hit: Callable[..., bool]) -> Callable[..., Any]:
-        def followed(*arguments: Any, **named: Any) -> Any:
-            here = hit(*arguments)
-            if here and when == "before":
-                strike()
-            result = action(*arguments, **named)
-            if here and when == "after":
-                strike()
-            return result
-
-        return followed
-
     if kind == "step":
-        run = PlainSteps.run
-
-        def followed_run(self: PlainSteps, name: str, action: Any, *, retries: int = 0) -> Any:
-            return run(self, name, around(action, lambda: name == which), retries=retries)
-
-        PlainSteps.run = followed_run  # type: ignore[method-assign,assignment]
+        _follow_step(which, when, number)
     elif kind == "event":
-        hit = around(Journal.append, lambda self, event: event.state == which)
+        append = Journal.append
+        hit = _around(append, lambda self, event: event.state == which, when, number)
         Journal.append = hit  # type: ignore[method-assign]
     else:
         counted: list[int] = []
@@ -146,7 +137,42 @@ def follow(moment: Moment, number: int) -> None:
             return len(counted) == int(which)
 
         for name in ("point", "note", "tag"):
-            setattr(MlflowVersions, name, around(getattr(MlflowVersions, name), is_it))
+            write = getattr(MlflowVersions, name)
+            setattr(MlflowVersions, name, _around(write, is_it, when, number))
+
+
+def _follow_step(which: str, when: str, number: int) -> None:
+    from flows.steps import PlainSteps
+
+    run = PlainSteps.run
+
+    def followed(self: PlainSteps, name: str, action: Any, *, retries: int = 0) -> Any:
+        hit = _around(action, lambda: name == which, when, number)
+        return run(self, name, hit, retries=retries)
+
+    PlainSteps.run = followed  # type: ignore[method-assign,assignment]
+
+
+def _around(
+    action: Callable[..., Any], is_it: Callable[..., bool], when: str, number: int
+) -> Callable[..., Any]:
+    """Returns the action with the signal before or after it, where it is the one."""
+    done: list[bool] = []
+
+    def strike(at: str) -> None:
+        if at == when and not done:
+            done.append(True)
+            os.kill(os.getpid(), number)
+
+    def followed(*arguments: Any, **named: Any) -> Any:
+        if not is_it(*arguments):
+            return action(*arguments, **named)
+        strike("before")
+        result = action(*arguments, **named)
+        strike("after")
+        return result
+
+    return followed
 
 
 if __name__ == "__main__":
