@@ -132,9 +132,9 @@ def conduct_review(
 
 def _read(request: ReviewRequest, source: GoldenSource, progress: Progress) -> _Material:
     task, policy = load_review_documents(request)
-    golden = source.load(request.golden, task.labels)
     files = _files(request)
     before = {name: digests.of_file(path) for name, path in files.items() if path.is_file()}
+    golden = source.load(request.golden, task.labels)
     heard = heard_of_nothing(golden)
     if request.evidence is not None:
         heard = read_evidence(request.evidence, golden, task)
@@ -145,7 +145,7 @@ def _read(request: ReviewRequest, source: GoldenSource, progress: Progress) -> _
         read_lines(request.feedback), labels=task.labels, policy=policy, signalled=True
     )
     for name, path in files.items():
-        if before[name] != digests.of_file(path):
+        if before.get(name) != digests.of_file(path):
             raise ConfigError(f"{path}: changed while it was read; run it again when it is whole")
     progress(
         f"{len(traffic)} requests of traffic, {len(feedback)} with feedback, "
