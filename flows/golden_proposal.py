@@ -9,30 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ConfigDict, Field
-
-from assay import digests
-from assay.documents import Document, parse_json, read_text, validate
-from assay.errors import ArtifactError, ConfigError
+from assay.errors import ArtifactError
 from assay.golden_frozen import GOLDEN_FILE, canonical
 from assay.golden_set import GoldenSet, golden_digest, load_golden
+from assay.relabelling.proposal import load_proposal as read_summary
 
-SUMMARY_FILE = "summary.json"
 BESIDE = ("history.jsonl", "answers.jsonl")
 """What the next ingestion needs beside the set: who said what, and what every case was before."""
-
-
-class Summary(Document):
-    """The part of a proposal's summary that publishing rests on; the rest is for people."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    schema_version: int
-    version: str
-    sound: bool
-    base_digest: str = Field(pattern="^sha256:[0-9a-f]{64}$")
-    golden_digest: str | None = None
-    digests: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,34 +48,17 @@ def load_proposal(path: Path, labels: Sequence[str]) -> Proposal:
     """
     if path.is_file():
         return Proposal(golden=_golden(path, labels), base=None, version=None, beside={})
-    where = path / SUMMARY_FILE
-    summary = validate(parse_json(read_text(where), str(where)), Summary, str(where))
-    if not summary.sound:
-        raise ConfigError(
-            f"{where}: says that the proposal is not sound; expected one whose checks all pass; "
-            f"see {path / 'ingest_report.jsonl'}, mend what it names and ingest again"
-        )
-    for name, stated in summary.digests.items():
-        _check_digest(path / name, stated)
+    summary = read_summary(path)  # every file that it names is the one that was proposed
     golden = _golden(path / GOLDEN_FILE, labels)
-    if summary.golden_digest not in (None, golden.digest):
+    if summary.golden_digest != golden.digest:
         raise ArtifactError(
             f"{path / GOLDEN_FILE}: its digest is {golden.digest!r}; expected "
-            f"{summary.golden_digest!r}, as {SUMMARY_FILE} says; ingest again"
+            f"{summary.golden_digest!r}, as its summary says; ingest again"
         )
     beside = {name: (path / name).read_bytes() for name in BESIDE if (path / name).is_file()}
-    return Proposal(golden=golden, base=summary.base_digest, version=summary.version, beside=beside)
-
-
-def _check_digest(path: Path, stated: str) -> None:
-    if not path.is_file():
-        raise ArtifactError(f"{path}: missing from the proposal; ingest again")
-    found = digests.of_file(path)
-    if found.removeprefix("sha256:") != stated.removeprefix("sha256:"):
-        raise ArtifactError(
-            f"{path}: changed since it was proposed (found {found!r}, expected {stated!r}); ingest "
-            "again, and change labels in the export, where they have a name and a history"
-        )
+    return Proposal(
+        golden=golden, base=summary.golden_before, version=summary.version, beside=beside
+    )
 
 
 def _golden(path: Path, labels: Sequence[str]) -> GoldenSet:

@@ -11,7 +11,8 @@ follows it. Every step looks at what is there, so the same command goes on where
 stopped: it finds its own tag by the proposal that the commit names.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ Bump = Literal["major", "minor", "patch"]
 class GoldenLog(Protocol):
     """Where published versions are recorded for whoever looks for a dataset."""
 
-    def record(self, version: "Published", golden: GoldenSet) -> str:
+    def record(self, golden: GoldenSet, *, tag: str, facts: Mapping[str, str]) -> str:
         """Records a version once; returns where. The same version again changes nothing.
 
         Raises:
@@ -335,16 +336,29 @@ class _Publication:
         self.steps.run(
             "check it out", lambda: self.repository.check_out(found.commit, paths), retries=1
         )
-        place = self.steps.run("record it", lambda: self.ports.log.record(found, golden), retries=2)
+        place = self.steps.run(
+            "record it",
+            lambda: self.ports.log.record(golden, tag=found.tag, facts=self._facts(found)),
+            retries=2,
+        )
         baseline = (
             "production was not scored on this version: no model was named (--model); the next "
             "gate asks production itself"
         )
         if self.ports.rescore is not None:
-            rescore = self.ports.rescore
-            baseline = self.steps.run("score production", lambda: rescore(found.tag))
+            baseline = self.ports.rescore(found.tag)
         self.progress(baseline)
         return replace(found, recorded_as=place, baseline=baseline)
+
+    def _facts(self, found: Published) -> dict[str, str]:
+        counts = {name: count for name, count in found.changes.counts.items() if count}
+        return {
+            "commit": found.commit,
+            "base": found.base,
+            "why": found.why,
+            "who": self.ports.who,
+            "changes": json.dumps(counts),
+        }
 
 
 def bumped(version: str, bump: Bump) -> str:

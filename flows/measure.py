@@ -140,6 +140,22 @@ class Measurement:
             notes=tuple(notes),
         )
 
+    def score(self, subject: Subject) -> tuple[str, ...]:
+        """Asks one model everything but the load; the next gate finds its answers.
+
+        Returns:
+            Notes about answers that an earlier run had paid for.
+
+        Raises:
+            ArtifactError: the engine refuses the model.
+            InfrastructureError: the engine, or the way to it, failed.
+        """
+        notes: list[str] = []
+        with self.server.launch(self._request(subject)) as launched:
+            server = wait_ready(subject.name, launched, self.steps, self.progress)
+            self._ask(subject, server, server.identity, notes)
+        return tuple(notes)
+
     def _ask_anchor(self, anchor: Subject, engine: EngineIdentity, notes: list[str]) -> RawAnswers:
         """Asks the anchor, unless all its answers on this engine are stored already."""
         stored = self._folder(anchor, engine) / "predictions.jsonl"

@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 from assay.artifact import Manifest, Metadata, ReleaseManifest
 from assay.documents import Document
 from assay.engine_samples import EngineRow
+from assay.golden_import import GoldenMapping
+from assay.golden_manifest import GoldenStatement
 from assay.golden_set import GoldenRow, ProbeRow
 from assay.load.profile import LoadProfile
 from assay.load.report import LoadReport
@@ -47,6 +49,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "golden_answers": LedgerRow,
     "golden_proposal": Summary,
     "relabel": RelabelPolicy,
+    "golden_mapping": GoldenMapping,
+    "golden_manifest": GoldenStatement,
     "probe": ProbeRow,
     "prediction": PredictionRow,
     "latency_sample": LatencyRow,

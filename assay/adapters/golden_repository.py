@@ -205,10 +205,10 @@ class GoldenRepository:
         own = self.root / ".dvc" / "config.local"
         if own.exists():
             shutil.copy(own, build / ".dvc" / "config.local")
-        there = Dvc(build)
-        there("cache", "dir", "--local", str(Path(repo.cache.local.path).parents[1]))
-        for name, remote in repo.config["remote"].items():
-            there("remote", "modify", "--local", name, "url", str(remote["url"]))
+        with Repo(str(build)).config.edit("local") as config:
+            config["cache"]["dir"] = str(Path(repo.cache.local.path).parents[1])
+            for name, remote in repo.config["remote"].items():
+                config["remote"].setdefault(name, {})["url"] = str(remote["url"])
 
     def push(self, build: Path, paths: Sequence[str]) -> None:
         """Sends data to the default remote.

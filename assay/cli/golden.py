@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli import ingest
+from assay.cli import golden_diff, golden_import, golden_publish, ingest
 from assay.cli.output import ExitCode, print_json, print_line, results_only, say
 
 if TYPE_CHECKING:
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The golden set.")
 app.command("ingest")(ingest.ingest)
+app.command("diff")(golden_diff.diff)
+app.command("import")(golden_import.import_golden)
+app.command("publish")(golden_publish.publish)
 app.command("sketch")(ingest.sketch)
 
 Revision = Annotated[
