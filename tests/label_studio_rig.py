@@ -32,7 +32,7 @@ _QUIET = {
     "DJANGO_DB": "sqlite",
 }
 _INSTALL_TIMEOUT_S = 240
-_START_TIMEOUT_S = 120
+_START_TIMEOUT_S = 240
 
 
 def environment() -> Path:
