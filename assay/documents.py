@@ -86,6 +86,7 @@ def parse_json(text: str, where: str) -> Any:
             object_pairs_hook=_unique_keys,
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_whole,
         )
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
@@ -135,6 +136,13 @@ def _finite(digits: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the number {_short(digits)} is too large")
     return value
+
+
+def _whole(digits: str) -> int:
+    # More than a float could hold: no reader has a use for it, and some would fail on it.
+    if len(digits) > 300:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -188,10 +196,19 @@ def parse_jsonl(text: str, where: str, model: type[D]) -> Iterator[tuple[int, D]
     Raises:
         ConfigError: a line is not what `model` expects.
     """
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+    for number, line in enumerate(_lines(text.removeprefix("\ufeff")), start=1):
         if line.strip():
             place = f"{where}:{number}"
             yield number, validate(parse_json(line, place), model, place)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yields the lines one by one: a list of them would hold a large file twice."""
+    begin = 0
+    while (end := text.find("\n", begin)) >= 0:
+        yield text[begin:end]
+        begin = end + 1
+    yield text[begin:]
 
 
 def validate(value: Any, model: type[D], where: str) -> D:

@@ -265,8 +265,9 @@ class _Text:
             before = len(self._text) - self._at
             try:
                 _, end = decoder.raw_decode(self._text, self._at)
-            except (json.JSONDecodeError, RecursionError) as error:
-                if before > _LONGEST_ROW or isinstance(error, RecursionError):
+            # A plain ValueError is a number of more digits than Python reads.
+            except (ValueError, RecursionError) as error:
+                if before > _LONGEST_ROW or not isinstance(error, json.JSONDecodeError):
                     raise ConfigError(f"{self._where}: an element is too large or deep") from None
                 # Doubled each time, so that a long element is not parsed once a megabyte.
                 while len(self._text) - self._at < 2 * before and self._fill():

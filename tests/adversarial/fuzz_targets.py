@@ -146,23 +146,22 @@ def _signing(folder: Path) -> list[Target]:
             path.read_bytes(), keys.trusted, model="m", version="1.0.0", where="store"
         )
 
-    def signed(private: Path) -> Text:
-        return lambda value: sign_statement(as_json(value), private)
+    def signed_release(path: Path) -> object:
+        """Signs what is in the file, whatever it is, and opens that."""
+        return read_release(
+            sign_statement(path.read_bytes(), keys.private), keys.trusted, model="m",
+            version="1.0.0", where="store",
+        )  # fmt: skip
+
+    def signed_approval(path: Path) -> object:
+        return read_approval(sign_statement(path.read_bytes(), people.private), trust, "approval")
 
     return [
         Target(name="release envelope", valid=envelope, read=opened),
         Target(
-            name="signed release",
-            valid=json.loads(release.canonical()),
-            read=opened,
-            write=signed(keys.private),
+            name="signed release", valid=json.loads(release.canonical()), read=signed_release
         ),
-        Target(
-            name="signed approval",
-            valid=approval,
-            read=lambda path: read_approval(path.read_bytes(), trust, "approval"),
-            write=signed(people.private),
-        ),
+        Target(name="signed approval", valid=approval, read=signed_approval),
         Target(
             name="trust",
             valid={
