@@ -7,6 +7,8 @@ The digest covers every case with its text replaced by the text's SHA-256, in th
 evidence folder, which holds no text, can therefore prove which golden set a verdict used.
 """
 
+import hashlib
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from assay.records import Annotation, GoldenCase, Probe
 
 _SAYS_NOTHING = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 """Unicode categories of spaces, line ends, controls and signs without a shape."""
+
+
+_SHARED = ("label", "lang", "source", "stratum", "added_in")
 
 
 class AnnotationRow(Document):
@@ -71,10 +76,13 @@ class GoldenRow(_TextRow):
     def to_case(self) -> GoldenCase:
         """Returns the row as a record."""
         annotations = tuple(Annotation(**row.model_dump()) for row in self.annotations)
+        # Few words are shared by all rows; a million rows hold one copy of each.
+        shared: dict[str, Any] = {name: sys.intern(getattr(self, name)) for name in _SHARED}
         return GoldenCase(
             text_sha256=self.identity(),
             annotations=annotations,
-            **self.model_dump(exclude={"annotations", "text_sha256"}),
+            **self.model_dump(exclude={"annotations", "text_sha256", *_SHARED}),
+            **shared,
         )
 
 
@@ -208,5 +216,7 @@ def full_row(item: GoldenCase | Probe) -> dict[str, Any]:
 
 def golden_digest(items: Iterable[GoldenCase | Probe]) -> str:
     """Returns the digest of cases (or probes), whatever their order."""
-    rows = sorted((index_row(item) for item in items), key=lambda row: str(row["id"]))
-    return digests.of_bytes(b"".join(digests.canonical_json(row) + b"\n" for row in rows))
+    hashed = hashlib.sha256()
+    for item in sorted(items, key=lambda item: item.id):
+        hashed.update(digests.canonical_json(index_row(item)) + b"\n")
+    return f"sha256:{hashed.hexdigest()}"

@@ -153,17 +153,16 @@ def _engine_error(info: Mapping[str, Any]) -> str | None:
 def _frame(cases: Sequence[GoldenCase]) -> "pd.DataFrame":
     import pandas as pd
 
-    rows = [
-        (
-            case.id,
-            case.id,
-            case.label,
-            case.lang,
-            case.text_sha256 if case.text is None else same_text_key(case.text),
-        )
-        for case in cases
-    ]
-    return pd.DataFrame(rows, columns=[ROW, "id", "label", "lang", "key"], dtype=object)
+    ids = [case.id for case in cases]
+    keys = [case.text_sha256 if case.text is None else same_text_key(case.text) for case in cases]
+    columns = {
+        ROW: ids,
+        "id": ids,
+        "label": [case.label for case in cases],
+        "lang": [case.lang for case in cases],
+        "key": keys,
+    }
+    return pd.DataFrame(columns, dtype=object)
 
 
 def _structural(labels: Sequence[str]) -> tuple[Expectation, ...]:

@@ -201,6 +201,8 @@ def effect_sizes(counts: Counted) -> tuple[float, float]:
     smooth = counts + _SMOOTHED
     p, q = smooth / smooth.sum(axis=1, keepdims=True)
     psi = float(((p - q) * np.log(p / q)).sum())
+    if not counts.sum(axis=1).all():
+        return psi, 1.0  # one side has none of what was counted: they share nothing
     p, q = counts / counts.sum(axis=1, keepdims=True)
     middle = (p + q) / 2
     with np.errstate(divide="ignore", invalid="ignore"):

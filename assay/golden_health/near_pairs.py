@@ -7,8 +7,9 @@ sorted word order, for texts of at least `SHORTEST_FUZZY` characters).
 Candidates come from MinHash (Broder 1997) over character 4-grams, hashed by multiply-shift
 (Dietzfelbinger et al. 1997), in `BANDS` bands of `ROWS` minima: texts whose grams overlap by half
 meet in a band with a chance of 1 - (1 - 0.5⁵)²⁵ = 55 %, by 0.7 with 99 %. Bands are sorted, and
-each text is compared with the next `WINDOW` of its run, so that the work grows as n log n even
-where a million texts share their wording; runs that are longer are counted and told.
+each text is compared with the next `WINDOW` of its run. In a run that is longer it is compared with
+the next alone, so that the work grows as n log n even where a million texts share their wording;
+such runs are counted and told.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ class NearPairs:
 
     Attributes:
         pairs: (first, second, edit ratio), first < second; ratio 100 where the words are equal. A
-            text whose words are equal to an earlier one's is paired with that one alone.
+            text is paired with the first that it repeats, and with no other.
         compared: how many candidate pairs were compared.
         long_runs: groups of alike texts that were larger than the window, so that some of their
             pairs were not compared.
@@ -126,20 +127,22 @@ def _meeting(band: Hashes, lengths: Places) -> tuple[Hashes, int]:
     """Returns the packed pairs that share a band's hash, and how many runs exceed the window."""
     order = np.argsort(band, kind="stable")
     ranked = band[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    sizes = np.diff(np.append(starts, len(ranked)))
+    long = np.repeat(sizes > WINDOW + 1, sizes)
     pairs: list[tuple[Places, Places]] = []
-    for apart in range(1, WINDOW + 1):
-        same = np.flatnonzero(ranked[apart:] == ranked[:-apart])
-        if not len(same):
-            return _packed(pairs, len(band)), 0
-        left, right = order[same], order[same + apart]
+    for apart in range(1, min(WINDOW, int(sizes.max()) - 1) + 1):
+        same = ranked[apart:] == ranked[:-apart]
+        if apart > 1:  # of a long run, each text is compared with the next one alone
+            same &= ~long[:-apart]
+        at = np.flatnonzero(same)
+        left, right = order[at], order[at + apart]
         # Texts whose lengths differ by more cannot reach the edit ratio, in whatever word order.
         near = np.abs(lengths[left] - lengths[right]) <= (1 - SIMILAR / 100) * (
             lengths[left] + lengths[right]
         )
         pairs.append((left[near], right[near]))
-    beyond = ranked[WINDOW + 1 :] == ranked[: -WINDOW - 1]
-    long = len(np.unique(ranked[WINDOW + 1 :][beyond]))
-    return _packed(pairs, len(band)), long
+    return _packed(pairs, len(band)), int((sizes > WINDOW + 1).sum())
 
 
 def _packed(pairs: Sequence[tuple[Places, Places]], count: int) -> Hashes:
@@ -154,10 +157,13 @@ def _packed(pairs: Sequence[tuple[Places, Places]], count: int) -> Hashes:
 def _alike(
     keys: Sequence[str], candidates: Hashes, similar: float
 ) -> Iterator[tuple[int, int, float]]:
+    """Yields, for each text that repeats earlier ones, the first of them."""
+    repeats = np.zeros(len(keys), dtype=bool)
     for at in range(0, len(candidates), _PAIRS_AT_ONCE):
         packed = candidates[at : at + _PAIRS_AT_ONCE].astype(np.int64)
         left, right = np.divmod(packed, len(keys))
-        ratios = np.zeros(len(packed))
+        left, right = left[~repeats[right]], right[~repeats[right]]
+        ratios = np.zeros(len(right))
         for scorer in (fuzz.ratio, fuzz.token_sort_ratio):
             rest = np.flatnonzero(ratios < similar)
             ratios[rest] = process.cpdist(
@@ -167,5 +173,8 @@ def _alike(
                 score_cutoff=similar,
                 dtype=np.float64,
             )
-        for place in np.flatnonzero(ratios >= similar):
+        alike = np.flatnonzero(ratios >= similar)
+        _, firsts = np.unique(right[alike], return_index=True)
+        for place in alike[firsts]:
             yield int(left[place]), int(right[place]), float(ratios[place])
+        repeats[right[alike]] = True
