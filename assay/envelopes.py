@@ -71,6 +71,8 @@ def _parse(envelope: bytes, where: str, max_bytes: int) -> Envelope:
         if len(envelope) > max_bytes:
             raise ValueError(f"larger than {max_bytes} bytes")
         parsed = Envelope.from_dict(parse_json(envelope.decode("utf-8"), where))
+        if not all(isinstance(one.keyid, str) for one in parsed.signatures.values()):
+            raise ValueError("a signature names no key")
     except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = str(error) or type(error).__name__
     else:

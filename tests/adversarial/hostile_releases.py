@@ -171,6 +171,8 @@ ALL = [
             json.dumps(envelope_of(folder)["signatures"]))),
     row("an envelope without a signature", "untrusted-key",
         envelope(lambda d: d.update(signatures=[]))),
+    row("a signature of a key without a name", "envelope",
+        envelope(lambda d: d["signatures"][0].update(keyid=None))),
     row("a signature of nothing", "untrusted-key",
         envelope(lambda d: d["signatures"][0].update(sig=""))),
     row("a payload of another type", "envelope", envelope(lambda d: d.update(payloadType="x/y"))),
