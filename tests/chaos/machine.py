@@ -28,6 +28,7 @@ import psutil
 from assay import evidence
 from assay.adapters.registry_layout import DIGEST, VERSION
 from assay.adapters.registry_moves import PRODUCTION as PRODUCTION_ALIAS
+from assay.adapters.server_container import LABEL_RUN
 from assay.records import RegisteredVersion
 from assay.verdict_trust import VerdictTrust
 from flows.journal import JOURNAL, read_events
@@ -44,12 +45,13 @@ ENGINE = Path(__file__).with_name("stand_in_engine.py")
 MODEL = "emotion"
 LABELS = ("joy", "anger", "fear")
 EACH = 30
-PRODUCTION, BETTER, EQUAL, WORSE = "1.0.0", "1.1.0", "1.1.1", "1.2.0"
+PRODUCTION, BETTER, EQUAL, WORSE, HUNGRY = "1.0.0", "1.1.0", "1.1.1", "1.2.0", "1.3.0"
 READMES = {
     PRODUCTION: "stand-in errors: 0.12 p\n",
     BETTER: "stand-in errors: 0.0 b\n",
     EQUAL: "stand-in errors: 0.12 p2\n",
     WORSE: "stand-in errors: 0.12 w\nstand-in: fear=anger\n",
+    HUNGRY: "stand-in takes: 600\n",
 }
 TASK = """
 schema_version: 1
@@ -72,12 +74,12 @@ SERVING = """
 schema_version: 1
 profiles:
   cpu:
-    image: IMAGE
+    image: assay/stand-in:1
     python: PYTHON
     arguments: [--dtype, bfloat16]
     environment: {STAND_IN_DELAY_S: "0.03"}
     startup_timeout_s: 60
-    request_timeout_s: 5
+    request_timeout_s: 2
     lifetime_s: 300
     concurrency: 8
     limits: {memory_gib: 0.25, pids: 256, shm_mib: 16, tmp_gib: 0.1}
@@ -100,7 +102,8 @@ class Machine:
     folder: Path
     host: subprocess.Popen[str]
     backend: str = "process"
-    image: str = "assay/stand-in:1"
+    serving: str = SERVING
+    models: Mapping[str, Path] | None = None
     more: dict[str, str] = field(default_factory=dict)
     data: Path | None = None
     started: int = 0
@@ -279,6 +282,20 @@ class Machine:
         found = [f"process {one.pid}" for one in self.processes() if _is_engine(one)]
         found += [str(path) for path in self.temporary.iterdir() if path.name != locks_name()]
         found += [str(path) for path in (self.home / "staging").glob("*")]
+        return found + [f"container {one}" for one in self.containers()]
+
+    def containers(self, *, running: bool = False) -> list[str]:
+        """Returns the containers of this machine's runs, also those that have ended."""
+        if self.backend != "docker":
+            return []
+        found = []
+        for run in (path.name for path in (self.home / "runs").glob("*")):
+            command = ["docker", "ps", "--quiet", "--filter", f"label={LABEL_RUN}={run}"]
+            command += [] if running else ["--all"]
+            listed = subprocess.run(
+                command, env=os.environ | self.more, capture_output=True, text=True, check=True
+            )
+            found += listed.stdout.split()
         return found
 
     def processes(self) -> list[psutil.Process]:
@@ -404,12 +421,11 @@ def prepared(
     with _host(folder, preload or {}) as host:
         machine = Machine(folder=folder, host=host, **changes)
         _fill(machine)
-        first = machine.run(*machine.gate(PRODUCTION))
-        assert first.status == 0, first.said + (folder / "said-1.out").read_text()
-        held = machine.production()
-        assert held is not None
-        assert held.version == PRODUCTION
-        machine.forget_what_was_asked()
+        if machine.models is None:
+            first = machine.run(*machine.gate(PRODUCTION))
+            assert first.status == 0, first.said + first.result
+            assert machine.check_alias() == PRODUCTION
+            machine.forget_what_was_asked()
         machine.place.rename(folder / "before")
         machine.restore()
         try:
@@ -462,12 +478,14 @@ def _fill(machine: Machine) -> None:
     python = machine.folder / "python"
     python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {ENGINE} "$@"\n')
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
-    serving = SERVING.replace("IMAGE", machine.image).replace("PYTHON", str(python))
+    serving = machine.serving.replace("PYTHON", str(python))
     for name, text in {"task": TASK, "policy": POLICY, "serving": serving}.items():
         (place / f"{name}.yaml").write_text(text)
     (place / "golden.jsonl").write_bytes(to_jsonl(golden_rows()))
     store = store_for(machine.settings)
-    for seed, (version, readme) in enumerate(READMES.items()):
-        model = make_artifact(machine.folder / "models" / version, seed=seed)
-        (model / "README.md").write_text(readme)
+    models = dict(machine.models or {})
+    for seed, (version, readme) in enumerate(() if models else READMES.items()):
+        models[version] = make_artifact(machine.folder / "models" / version, seed=seed)
+        (models[version] / "README.md").write_text(readme)
+    for version, model in models.items():
         store.publish(model, model=MODEL, version=version, private_key=keys.private)

@@ -9,7 +9,8 @@ key in `VLLM_API_KEY`.
 
 It knows the answers of questions that name one of the choices, and says that one. Lines of the
 model's README.md decide where it errs: `stand-in: LABEL=WRONG` takes one label for another, and
-`stand-in errors: SHARE SEED` errs on that share of the questions, the same ones each time.
+`stand-in errors: SHARE SEED` errs on that share of the questions, the same ones each time;
+`stand-in takes: MIB` makes the first constrained question cost so much memory.
 Environment: `STAND_IN_DELAY_S` is how long an answer takes.
 
 Every question that it answers is a line of `stand-in-questions` in the folder for caches, which
@@ -51,9 +52,18 @@ def errors(model: Path) -> tuple[float, str]:
     return (float(found[1]), found[2]) if found else (0.0, "")
 
 
+def appetite(model: Path) -> int:
+    """Reads how many bytes this model takes at its first constrained question."""
+    readme = model / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    found = re.search(r"^stand-in takes: ([0-9]+)$", text, re.MULTILINE)
+    return int(found[1]) * 2**20 if found else 0
+
+
 MODEL = Path(argument("--model"))
 WRONG = mistakes(MODEL)
 SHARE, SEED = errors(MODEL)
+APPETITE, TAKEN = appetite(MODEL), list[bytes]()
 NAME = argument("--served-model-name")
 QUESTIONS = Path(os.environ.get("XDG_CACHE_HOME", "/nonexistent")) / "stand-in-questions"
 
@@ -62,6 +72,8 @@ def say(body: dict) -> str:
     """Returns the words for a question."""
     text = str(body["messages"][-1]["content"])
     choices = (body.get("structured_outputs") or {}).get("choice") or []
+    if choices and APPETITE and not TAKEN:
+        TAKEN.append(b"\x01" * APPETITE)
     named = [choice for choice in choices if re.search(rf"\b{re.escape(choice)}\b", text)]
     label = named[0] if named else (choices[0] if choices else "hello")
     if choices and chance(text) < SHARE:

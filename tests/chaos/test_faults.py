@@ -69,9 +69,13 @@ def assert_ships(machine: Machine, *arguments: str) -> Ended:
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [(signal.SIGKILL, "engine killed"), (signal.SIGSTOP, "engine stopped")]
+    ("number", "name", "version"),
+    [
+        (signal.SIGKILL, "engine killed", BETTER),
+        (signal.SIGKILL, "engine killed", PRODUCTION),
+        (signal.SIGSTOP, "engine stopped", BETTER),
+    ],
 )
-@pytest.mark.parametrize("version", [BETTER, PRODUCTION], ids=["candidate", "production"])
 def test_an_engine_that_dies_or_stops_holds_the_release(
     machine: Machine, number: int, name: str, version: str
 ) -> None:
@@ -202,19 +206,22 @@ def test_a_clock_that_jumps_changes_no_verdict(machine: Machine, step_s: int) ->
     undisturbed = machine.run(*machine.gate(BETTER))
     assert undisturbed.status == 0
     expected = machine.verdict(machine.runs()[-1])
-    with short_folder() as folder, clock_library(folder) as (library, offset):
-        with prepared(folder, preload=library, more=library) as other:
-            running = stopped_at(other, "ask candidate")
-            offset.write_text(str(step_s))
-            tally.fault("clock step")
-            running.go_on()
-            ended = running.end()
-            assert ended.status in (0, INVALID), ended.said + ended.result
-            offset.write_text("0")
-            if ended.status == 0:
-                assert other.check_alias() == BETTER
-                found = other.verdict(other.runs()[-1])
-                assert found["findings"] == expected["findings"]
-            else:
-                assert_ships(other)
-            assert other.leftovers() == []
+    with (
+        short_folder() as folder,
+        clock_library(folder) as (library, offset),
+        prepared(folder, preload=library, more=library) as other,
+    ):
+        running = stopped_at(other, "ask candidate")
+        offset.write_text(str(step_s))
+        tally.fault("clock step")
+        running.go_on()
+        ended = running.end()
+        assert ended.status in (0, INVALID), ended.said + ended.result
+        offset.write_text("0")
+        if ended.status == 0:
+            assert other.check_alias() == BETTER
+            found = other.verdict(other.runs()[-1])
+            assert found["findings"] == expected["findings"]
+        else:
+            assert_ships(other)
+        assert other.leftovers() == []
