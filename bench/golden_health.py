@@ -101,6 +101,7 @@ def main() -> None:
         "rows": given.rows,
         "seconds": steps,
         "total_s": round(sum(steps.values()), 1),
+        "processor_s": round(time.process_time(), 1),
         "peak_mib": peak_mib(),
         "planted": planted,
         "repeating": round((copies.value or 0) * given.rows),
