@@ -73,7 +73,7 @@ mlflow: setup  ## open MLflow's UI on the recorded gates
 	mlflow/serve.sh $(PORT)
 
 lock:  ## resolve the lock file anew (needs uv)
-	uv pip compile pyproject.toml --group dev --extra s3 --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --extra review --extra s3 --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:  ## remove what running leaves behind (never the environments)
