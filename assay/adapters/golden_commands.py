@@ -15,7 +15,7 @@ from assay.errors import ConfigError, InfrastructureError
 
 _GIT_TIMEOUT_S = 120
 _DVC_TIMEOUT_S = 3600
-_SAID = 400
+_SAID = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ class Dvc:
         """Returns what DVC prints.
 
         Raises:
-            InfrastructureError: it failed: a remote, a disk, a stage.
+            ConfigError: a stage refuses its sources.
+            InfrastructureError: anything else failed: a remote, a disk.
         """
         # The stages call `python`, which must be the one that holds their packages.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -69,7 +70,8 @@ class Dvc:
         done = _run(command, self.root, changes, _DVC_TIMEOUT_S, None)
         if done.returncode:
             said = _said(done.stderr or done.stdout)
-            raise InfrastructureError(
+            kind = ConfigError if arguments[0] == "repro" else InfrastructureError
+            raise kind(
                 f"`dvc {arguments[0]}` failed: {said}; the version in force is still the old one; "
                 "mend what it names, then run the same command again"
             )
@@ -103,5 +105,4 @@ def _said(output: bytes) -> str:
     """The lines in which a program says what is wrong, without its advertisements."""
     lines = [line.strip() for line in output.decode("utf-8", errors="replace").splitlines()]
     told = [line for line in lines if line and not line.startswith(("Having any troubles", "http"))]
-    errors = [line for line in told if "ERROR" in line or "fatal" in line] or told[-5:]
-    return " ".join(errors)[-_SAID:] or "it said nothing"
+    return " ".join(told)[-_SAID:] or "it said nothing"

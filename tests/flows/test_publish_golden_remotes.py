@@ -15,7 +15,7 @@ from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.adapters.golden_log_mlflow import MlflowGoldenLog
 from assay.adapters.in_memory_golden import InMemoryGoldenSource
 from assay.cli import main
-from assay.errors import AssayError, InfrastructureError
+from assay.errors import AssayError, ConfigError, InfrastructureError
 from assay.golden_frozen import canonical, to_jsonl
 from assay.golden_set import load_golden
 from flows.golden_build import write_sources
@@ -87,6 +87,11 @@ def test_a_set_built_by_stages_gets_the_cases_in_its_sources(tmp_path: Path) -> 
         text_sha256=digests.text_sha256("Nobody expected seven otters at the town hall meeting."),
     )
     desk = make_desk(root)
+    unclaimed = canonical([*golden.cases, replace(new, source="traffic")])
+    desk.proposal.write_bytes(to_jsonl(unclaimed))
+    with pytest.raises(ConfigError, match="zz-published-1"):
+        desk.publish(base=version)
+    assert run(root, "git", "tag", "--list", "golden-v*") == ""
     changed = canonical([replace(first, label=other), *golden.cases[1:], new])
     desk.proposal.write_bytes(to_jsonl(changed))
     done = desk.publish(base=version, bump="minor")
