@@ -5,12 +5,14 @@ its database is new in each session. It listens on 127.0.0.1 only and tells nobo
 """
 
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from filelock import FileLock
 
 VERSION = "1.23.2"
 CACHE = Path(os.environ.get("ASSAY_TEST_CACHE") or Path.home() / ".cache" / "assay-tests")
+_EMPTY = CACHE / f"label-studio-{VERSION}" / "empty.sqlite3"
 OWNER = "owner@example.org"
 PASSWORD = "a-secret-of-a-test-1"
 _QUIET = {
@@ -139,12 +142,16 @@ class LabelStudioServer:
 
 @contextmanager
 def label_studio_server(folder: Path) -> Iterator[LabelStudioServer]:
-    """Starts a server with an empty database; its log lies in the folder."""
+    """Starts a server whose database knows the owner alone; its log lies in the folder."""
     program = environment() / "label-studio"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder.mkdir(parents=True, exist_ok=True)
+    database = folder / "data" / "label_studio.sqlite3"
+    database.parent.mkdir()
+    if _EMPTY.is_file():
+        shutil.copyfile(_EMPTY, database)
     token = "0123456789abcdef0123456789abcdef01234567"
     command = [
         *(str(program), "start", "--no-browser", "--internal-host", "127.0.0.1"),
@@ -159,6 +166,7 @@ def label_studio_server(folder: Path) -> Iterator[LabelStudioServer]:
         )
         try:
             _wait(url, process, folder / "label_studio.log")
+            _keep_empty(database)
             headers = {"Authorization": f"Token {token}"}
             with httpx.Client(base_url=url, headers=headers, timeout=30) as owner:
                 yield LabelStudioServer(url, token, owner)
@@ -169,6 +177,16 @@ def label_studio_server(folder: Path) -> Iterator[LabelStudioServer]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _keep_empty(database: Path) -> None:
+    """Keeps the first database, which knows the owner alone: its migrations take half a minute."""
+    if _EMPTY.is_file():
+        return
+    partial = _EMPTY.with_name(f"{_EMPTY.name}.{os.getpid()}")
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(partial)) as copy:
+        source.backup(copy)
+    partial.replace(_EMPTY)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

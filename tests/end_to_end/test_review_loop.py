@@ -73,7 +73,7 @@ def truth(task: dict[str, Any], known: dict[str, str]) -> str:
 def label_all(
     people: list[Person], tasks: list[dict[str, Any]], known: dict[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Three people answer every task, but two tasks; returns the skipped and the disputed one."""
+    """Three people answer every task: returns one that two left open, and one they disputed."""
     doubtful = [task for task in tasks if task["data"]["selection"] == "thumbs_down"]
     skipped, disputed = doubtful[:2]
     for task in tasks:
@@ -86,7 +86,7 @@ def label_all(
                 person.annotate(task, other)
             else:
                 person.annotate(task, truth(task, known))
-    people[2].annotate(disputed, "joy")  # changed their mind: the later answer counts
+    people[2].annotate(disputed, "joy")  # changed their mind: now two of three say joy
     return skipped, disputed
 
 
@@ -125,16 +125,18 @@ def test_what_people_say_in_label_studio_comes_back_as_golden_cases(
     cases = [json.loads(line) for line in (desk.folder / "proposal/golden.jsonl").open()]
     added = {case["id"]: case for case in cases if case["id"] not in known}
     asked = {t["data"]["request_id"]: t["data"] for t in tasks if "request_id" in t["data"]}
-    left = {skipped["data"]["request_id"], disputed["data"]["request_id"]}
-    assert added.keys() == asked.keys() - left
-    assert {case["label"] for case in added.values()} == {"fear"}
-    assert Counter(case["stratum"] for case in added.values()) == {"core": 6, "hitl": 10}
+    assert added.keys() == asked.keys() - {skipped["data"]["request_id"]}
+    said = {name: case["label"] for name, case in added.items()}
+    assert said.pop(disputed["data"]["request_id"]) == "joy"
+    assert set(said.values()) == {"fear"}
+    assert Counter(case["stratum"] for case in added.values()) == {"core": 6, "hitl": 11}
     for name, case in added.items():
         assert (case["stratum"] == "core") == (asked[name]["selection"] == "random")
         assert case["text"].endswith("[EMAIL]")
     assert [one["honeypots"] for one in summary["annotators"]] == [6, 6, 6]
     assert {one["honeypot_accuracy"] for one in summary["annotators"]} == {1.0}
-    assert summary["agreement"]["alpha"] > 0.8
+    # 16 texts of three fears, and one of joy, joy and anger: N = 51, Σ n_c² = 48² + 2² + 1².
+    assert summary["agreement"]["alpha"] == pytest.approx(1 - 50 * 2 / (51**2 - 2309))
     for person in PEOPLE:
         assert person not in (desk.folder / "proposal" / "answers.jsonl").read_text()
 
