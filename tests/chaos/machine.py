@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import psutil
@@ -101,6 +101,7 @@ class Machine:
 
     folder: Path
     host: subprocess.Popen[str]
+    words: Path
     backend: str = "process"
     serving: str = SERVING
     models: Mapping[str, Path] | None = None
@@ -165,7 +166,7 @@ class Machine:
     def start(self, *arguments: str, moments: Sequence[tuple[Moment, int]] = ()) -> "Running":
         """Starts a command; at each moment it sends itself the signal beside it."""
         self.started += 1
-        said = self.folder / f"said-{self.started}"
+        said = self.words / f"said-{self.started}"
         started = self.ask_host(
             {
                 "do": "start",
@@ -193,7 +194,7 @@ class Machine:
         """Puts the machine back to the moment before the release."""
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.copytree(self.folder / "before", self.place, symlinks=True)
-        for path in self.folder.glob("said-*"):
+        for path in self.words.glob("said-*"):
             path.unlink()
 
     def runs(self) -> list[str]:
@@ -418,8 +419,8 @@ def prepared(
     folder: Path, preload: Mapping[str, str] | None = None, **changes: Any
 ) -> Iterator[Machine]:
     """Prepares a machine: keys, store, documents, and 1.0.0 put into production by a real gate."""
-    with _host(folder, preload or {}) as host:
-        machine = Machine(folder=folder, host=host, **changes)
+    with _host(folder, preload or {}) as host, TemporaryDirectory(prefix="aw-") as words:
+        machine = Machine(folder=folder, host=host, words=Path(words), **changes)
         _fill(machine)
         if machine.models is None:
             first = machine.run(*machine.gate(PRODUCTION))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos import stand_in_image, tally
 from tests.chaos.kills import DEADLY, INTERRUPTED, Kill, Lane, survive
-from tests.chaos.machine import BETTER, HUNGRY, MODEL, PRODUCTION, Machine, prepared, short_folder
+from tests.chaos.machine import BETTER, HUNGRY, PRODUCTION, Machine, prepared, short_folder
 from tests.end_to_end.machine import CACHE
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -157,13 +157,12 @@ def vllm() -> Iterator[Machine]:
         pytest.skip("no Docker engine with the image: serving/build_image.sh")
     if not model.is_dir():
         pytest.skip("the demonstration's models are not built: tests/end_to_end builds them")
-    with (
-        short_folder() as folder,
-        prepared(
-            folder, backend="docker", serving=VLLM_SERVING, models={PRODUCTION: model}
-        ) as machine,
-    ):
-        yield machine
+    with short_folder() as copies, short_folder() as folder:
+        own = Path(shutil.copytree(model, copies / "model"))
+        (own / "metadata.json").unlink()  # it speaks of another name
+        models = {PRODUCTION: own}
+        with prepared(folder, backend="docker", serving=VLLM_SERVING, models=models) as machine:
+            yield machine
 
 
 @pytest.mark.vllm
@@ -190,7 +189,6 @@ def test_real_vllm_in_its_container_never_outlives_a_killed_gate(vllm: Machine) 
     assert ended.status in (0, 10, 11), ended.said + ended.result
     assert machine.leftovers() == []
     assert (machine.home / "runs" / machine.runs()[-1] / "verdict.json").exists()
-    assert MODEL in ended.result or ended.result
 
 
 def assert_containers_end(machine: Machine) -> None:
