@@ -74,7 +74,8 @@ def test_workers_are_added_up_and_the_fullest_cache_counts() -> None:
     found = read_metrics(TEXT)
     assert found == {
         "running": 4.0, "waiting": 7.0, "kv_cache_share": 0.75, "preemptions": 2.0,
-        "prompt_tokens": 1200.0, "ttft_count": 5.0, "ttft_sum_s": 0.5, "ttft_buckets": ((0.1, 4.0),),
+        "prompt_tokens": 1200.0, "ttft_count": 5.0, "ttft_sum_s": 0.5,
+        "ttft_buckets": ((0.1, 4.0),),
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from assay import digests, evidence
-from assay.adapters import registry_claim, registry_mlflow, registry_runs
+from assay.adapters import registry_claim, registry_runs
 from assay.adapters.registry_mlflow import MlflowRegistry
 from assay.errors import ConfigError, InfrastructureError
 from assay.records import VerdictKind
