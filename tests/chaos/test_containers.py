@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from examples.emotion import demo
 from tests.chaos import stand_in_image, tally
 from tests.chaos.kills import DEADLY, INTERRUPTED, Kill, Lane, survive
 from tests.chaos.machine import BETTER, HUNGRY, PRODUCTION, Machine, prepared, short_folder
-from tests.end_to_end.machine import CACHE
+from tests.end_to_end.machine import CACHE, ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -152,16 +153,19 @@ def own_docker(folder: Path) -> Iterator[OwnDocker]:
 
 @pytest.fixture(scope="module")
 def vllm() -> Iterator[Machine]:
-    model = CACHE / "emotion-demo" / PRODUCTION
+    models = CACHE / "emotion-demo"
+    model = models / PRODUCTION
     if docker("image", "inspect", VLLM_IMAGE).returncode:
         pytest.skip("no Docker engine with the image: serving/build_image.sh")
-    if not model.is_dir():
-        pytest.skip("the demonstration's models are not built: tests/end_to_end builds them")
+    if not (ROOT / ".venv-serving/bin/python").exists():
+        pytest.skip("no serving environment: run `make serving`")
+    models.parent.mkdir(parents=True, exist_ok=True)
+    demo.run([".venv-serving/bin/python", "examples/emotion/build.py", "--out", str(models)])
     with short_folder() as copies, short_folder() as folder:
         own = Path(shutil.copytree(model, copies / "model"))
         (own / "metadata.json").unlink()  # it speaks of another name
-        models = {PRODUCTION: own}
-        with prepared(folder, backend="docker", serving=VLLM_SERVING, models=models) as machine:
+        only = {PRODUCTION: own}
+        with prepared(folder, backend="docker", serving=VLLM_SERVING, models=only) as machine:
             yield machine
 
 
