@@ -5,9 +5,7 @@ API, exported by it, and read by `assay golden ingest`.
 """
 
 import json
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +15,13 @@ from assay.adapters.labelling_label_studio import TOKEN
 from tests.cli.conftest import Assay, Outcome
 from tests.cli.conftest import assay as assay_fixture
 from tests.cli_desk import Desk, make_desk
-from tests.label_studio_rig import LabelStudioServer, Person, environment, label_studio_server
+from tests.label_studio_rig import LabelStudioServer, Person
 from tests.review_rig import LABELS, words
 
 assay = assay_fixture
 pytestmark = [pytest.mark.slow, pytest.mark.label_studio]
 
 PEOPLE = ("ada", "bob", "cho")
-
-
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
-    try:
-        environment()
-    except (FileNotFoundError, subprocess.SubprocessError) as error:
-        pytest.skip(f"Label Studio cannot be installed here: {type(error).__name__}")
-    with label_studio_server(tmp_path_factory.mktemp("label-studio")) as running:
-        yield running
 
 
 @pytest.fixture

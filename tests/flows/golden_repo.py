@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,19 +55,21 @@ def dvc(folder: Path, *arguments: str) -> str:
     return run(folder, sys.executable, "-m", "dvc", *arguments)
 
 
-def make_repository(root: Path, remote: str) -> None:
-    """Makes a repository with version 1.0.0 (three cases of joy) committed, tagged and pushed."""
+def make_repository(
+    root: Path, remote: str, *, task: str = TASK, held: Iterable[GoldenCase] | None = None
+) -> None:
+    """Makes a repository with version 1.0.0 (three cases of joy, if none are given) committed."""
     root.mkdir(parents=True)
     run(root, "git", "init", "-q", "-b", "main")
     dvc(root, "init", "-q")
     dvc(root, "remote", "add", "-q", "-d", "team", remote)
-    (root / "task.yaml").write_text(TASK)
+    (root / "task.yaml").write_text(task)
     place = root / "golden_data"
     place.mkdir()
-    held, probing = canonical(cases(3)), canonical(probes(1))
-    (place / "golden.jsonl").write_bytes(to_jsonl(held))
+    frozen, probing = canonical(cases(3) if held is None else held), canonical(probes(1))
+    (place / "golden.jsonl").write_bytes(to_jsonl(frozen))
     (place / "probes.jsonl").write_bytes(to_jsonl(probing))
-    (place / "golden.digest.json").write_bytes(describe_frozen("1.0.0", held, probing).to_bytes())
+    (place / "golden.digest.json").write_bytes(describe_frozen("1.0.0", frozen, probing).to_bytes())
     dvc(root, "add", "-q", "golden_data/golden.jsonl", "golden_data/probes.jsonl")
     run(root, "git", "add", ".")
     run(root, "git", "commit", "-q", "-m", "1.0.0")
