@@ -221,12 +221,12 @@ def _sentence(found: Compared, status: FindingStatus, rules: F1Rules) -> str:
 
 def _needed(found: Compared, rules: F1Rules) -> int | None:
     """More cases of the kind that informs the comparison, were the difference as it is now."""
-    if found.n < found.minimum:
-        floor = found.minimum - found.n
-    elif found.trivial and found.result.p <= rules.rules.alpha:
-        return None
-    else:
-        floor = 1
+    floor = max(1, found.minimum - found.n)
+    if found.result.p <= rules.rules.alpha:
+        if not found.trivial or found.result.lower > 0:
+            return floor  # the margin is cleared: nothing but the number of cases is wanting
+        if found.n >= found.minimum:
+            return None
     difference = found.result.difference
     # To pass from above the margin; to be shown worse from at or below it.
     distance = found.margin + min(difference, 0.0)

@@ -313,4 +313,18 @@ def _notes(pool: Pool, policy: ReviewPolicy, chosen: Selection) -> list[str]:
         for order in pool.orders
         if chosen.queued[order.label] < order.asked
     ]
+    for order in pool.orders if pool.traffic else ():
+        named = _named(chosen.items, order.label)
+        if named < order.needed:
+            notes.append(
+                f"Only what is drawn at random may enter the stratum `core`: production calls "
+                f"{named} of those {drawn} texts `{order.label}`, of which {order.needed} more "
+                "cases are needed; raise `random_share` or the budget."
+            )
     return notes
+
+
+def _named(items: Iterable[ReviewItem], label: str) -> int:
+    """Texts of the random share that production puts into a class."""
+    drawn = (item.shown for item in items if item.selection == RANDOM)
+    return sum(shown is not None and shown.label == label for shown in drawn)

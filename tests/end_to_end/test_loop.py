@@ -163,9 +163,8 @@ def test_what_a_gate_lacks_is_labelled_published_and_settles_the_next_gate(
     # Fear is undecided for want of cases, and nothing else is.
     first = company.gate("1.1.0", desk.source, needs=ENOUGH)
     assert first.verdict.verdict is VerdictKind.INCONCLUSIVE
-    needed = lacking(first)
-    assert needed.keys() == {"fear"}
-    assert needed["fear"] >= ENOUGH - SUPPORT["fear"]
+    needed = ENOUGH - SUPPORT["fear"]
+    assert lacking(first) == {"fear": needed}
     assert production(rig) == "1.0.0"
 
     # The work order comes first, beside a share at random and honeypots.
@@ -176,14 +175,15 @@ def test_what_a_gate_lacks_is_labelled_published_and_settles_the_next_gate(
     )
     assert exported.code == 0, exported.err
     (order,) = exported.document["manifest"]["work_orders"]
-    assert (order["label"], order["needed"]) == ("fear", needed["fear"])
+    assert (order["label"], order["needed"]) == ("fear", needed)
     selected = exported.document["manifest"]["selected"]
     assert (selected["random"], selected["honeypot"]) == (BUDGET // 2, BUDGET // 10)
     project = json.loads((Path(exported.document["folder"]) / "pushed.json").read_text())["project"]
     answers, tasks = labelled(label_studio, project, folder.name)
     queue = [data for data in tasks if data["selection"] != "honeypot"]
     said = {case.id: mostly_right(case) for case in TRAFFIC}
-    assert order["queued"] == selected["work_order"] > 0
+    assert order["queued"] == selected["work_order"] == order["asked"] > needed
+    assert not any("more cases are needed" in n for n in exported.document["manifest"]["notes"])
     for data in queue[: order["queued"]]:
         assert (data["selection"], said[identity(data)]) == ("work_order", "fear")
 

@@ -123,6 +123,8 @@ def test_what_the_verdict_lacks_is_asked_first_and_for_the_class_it_lacks(
     assert any("texts are queued for `fear`" in note for note in result.manifest.notes) == (
         order.queued < order.asked
     )
+    assert needed > 12  # more than the whole random share can bring
+    assert any("may enter the stratum `core`: production" in n for n in result.manifest.notes)
 
 
 def test_cases_on_which_the_models_disagree_are_asked_by_their_own_ids(
