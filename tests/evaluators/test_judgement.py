@@ -82,6 +82,14 @@ def test_too_few_cases_are_inconclusive_even_where_nothing_changed():
     assert joy.needed >= 30
 
 
+def test_a_class_that_clears_its_margin_on_too_few_cases_asks_for_just_those():
+    gold = balanced(20)
+    verdict = judged(gold, noisy(gold, 0.6, 2), [case.label for case in gold.cases]).verdict
+    assert verdict.verdict is VerdictKind.INCONCLUSIVE
+    found = [f for f in verdict.findings if f.label and f.kind == "non_inferiority"]
+    assert [f.needed for f in found] == [30, 30, 30]
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
