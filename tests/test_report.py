@@ -13,13 +13,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-import yaml
 
-from assay import evidence, refusal
-from assay.records import Finding, FindingStatus, Problem, Role, VerdictKind
+from assay import refusal
+from assay.records import Finding, FindingStatus, Problem, VerdictKind
 from assay.report import render_report, write_report
-from assay.verdict import verdict_bytes
 from evaluators.judgement import Judgement, judge
+from tests.gate_rig import Rig, make_rig
 from tests.report_sample import (
     POLICY,
     TASK,
@@ -363,32 +362,13 @@ def test_the_report_is_written_whole_or_not_at_all(blocked: Judgement, tmp_path:
     assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
 
 
-@pytest.fixture(scope="module")
-def evidence_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real evidence folder of the blocked sample, with its report, sealed."""
-    folder = tmp_path_factory.mktemp("evidence")
-    golden = golden_set()
-    production = production_answers(golden)
-    answers = {
-        Role.CANDIDATE: candidate_answers(golden, production, broken="fear"),
-        Role.PRODUCTION: production,
-    }
-    judgement = sample(broken="fear")
-    for name, document in (("policy", POLICY), ("task", TASK)):
-        (folder / f"{name}.yaml").write_text(
-            yaml.safe_dump(document.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-        )
-    evidence.write_json(folder / "run.json", evidence.context_to_json(judgement.verdict.context))
-    evidence.write_indexes(folder, golden.cases, probes())
-    for role, given in answers.items():
-        evidence.write_answers(
-            folder / role.value, predictions=given.predictions, probe_answers=given.probe_answers,
-            latency=given.latency, engine=given.engine, latency_again=given.latency_again,
-        )  # fmt: skip
-    (folder / "verdict.json").write_bytes(verdict_bytes(judgement.verdict))
-    write_report(folder / "report.html", judgement.verdict, judgement.tables)
-    evidence.seal(folder)
-    return folder
+@pytest.fixture
+def signed_run(tmp_path: Path) -> Rig:
+    """A rig whose last gate blocked a candidate and signed the evidence of it."""
+    rig = make_rig(tmp_path)
+    rig.gate("1.0.0")
+    rig.gate("1.2.0")
+    return rig
 
 
 def shown_commands(folder: Path) -> Iterator[str]:
@@ -398,8 +378,9 @@ def shown_commands(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_the_commands_that_the_report_shows_do_what_it_says(evidence_folder: Path) -> None:
-    commands = list(shown_commands(evidence_folder))
+def test_the_commands_that_the_report_shows_do_what_it_says(signed_run: Rig) -> None:
+    folder = signed_run.settings.reports / signed_run.latest_run()
+    commands = list(shown_commands(folder))
     assert [command.split()[0] for command in commands] == ["sha256sum", "assay", "assay"]
     bash = shutil.which("bash")
     assert bash is not None
@@ -408,8 +389,8 @@ def test_the_commands_that_the_report_shows_do_what_it_says(evidence_folder: Pat
     for command in commands:
         done = subprocess.run(
             [bash, "-c", command],
-            cwd=evidence_folder,
-            env={**os.environ, "PATH": path},
+            cwd=folder,
+            env={**os.environ, "PATH": path, "ASSAY_TRUST": str(signed_run.settings.trust)},
             capture_output=True,
             timeout=180,
             check=False,
