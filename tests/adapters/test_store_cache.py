@@ -285,7 +285,7 @@ SCRIPT = textwrap.dedent(
         if number == parts:
             os.kill(os.getpid(), signal.SIGKILL)
         data = read(path, start, end)
-        print(start, flush=True)
+        sys.stdout.write(f"{start}\\n"); sys.stdout.flush()
         return data
     store._transport.read = counted
     store.pull("m", "1.0.0", work / "pulled")

@@ -131,7 +131,7 @@ def _append(path: str, count: int) -> None:
 
 def test_processes_that_append_at_once_keep_one_chain(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a threaded process may hang
     writers = [context.Process(target=_append, args=(str(path), 25)) for _ in range(3)]
     for writer in writers:
         writer.start()
