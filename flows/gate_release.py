@@ -3,7 +3,8 @@
 Decides how a gate looks in Prefect (task names, retries, artifacts, the final state) and nothing
 about the gate itself. The flow completes when the gate has promoted; a block, an inconclusive or an
 invalid verdict ends it as failed with the verdict's name, so that
-`prefect deployment run … --watch` serves as a gate in other people's pipelines.
+`prefect deployment run … --watch` serves as a gate in other people's pipelines. What Prefect shows
+is a courtesy: a gate whose Prefect server has gone measures, judges and promotes without it.
 """
 
 import logging
@@ -24,6 +25,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.events import emit_event
 from prefect.exceptions import MissingContextError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from pydantic import Field
@@ -43,6 +45,8 @@ from flows.wiring import wire
 T = TypeVar("T")
 
 STEPS_IN_A_FULL_GATE = 18
+AWAY_S = 300.0
+"""How long nothing is shown once Prefect's server has not answered."""
 
 
 def _only_infrastructure(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -54,6 +58,33 @@ def _only_infrastructure(task: Task[..., Any], run: TaskRun, state: State[Any]) 
     except Exception:
         return False
     return False
+
+
+class Showing:
+    """Shows things in Prefect; where its server does not answer, says so and goes on without.
+
+    Prefect's client would try for a minute each time, and engines would wait with it.
+    """
+
+    def __init__(self) -> None:
+        self._away_until = 0.0
+
+    def show(self, action: Callable[[], T]) -> T | None:
+        """Does something that only shows; returns None where it was not shown."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                return action()
+        except Exception as error:  # Prefect's client raises errors of several libraries
+            self._away_until = time.monotonic() + AWAY_S
+            flow_logger().warning(
+                "Prefect's server does not answer (%s: %s); this run goes on without showing its "
+                "progress there: check PREFECT_API_URL and the server",
+                type(error).__name__,
+                error,
+            )
+            return None
 
 
 class PrefectSteps:
@@ -68,10 +99,14 @@ class PrefectSteps:
         self.timings_s: dict[str, float] = {}
         self._expected = expected
         self._done = 0
-        artifact = create_progress_artifact(
-            progress=0.0, key=key, description="Steps that are done."
+        self._showing = Showing()
+        artifact = self._showing.show(
+            lambda: create_progress_artifact(
+                progress=0.0, key=key, description="Steps that are done."
+            )
         )
-        self._progress = cast(UUID, artifact)  # a coroutine only when called from async code
+        # A coroutine only when called from async code.
+        self._progress = cast(UUID | None, artifact)
 
     def run(self, name: str, action: Callable[[], T], *, retries: int = 0) -> T:
         """Runs `action` as a task of that name."""
@@ -91,8 +126,12 @@ class PrefectSteps:
             elapsed = time.monotonic() - started
             self.timings_s[name] = self.timings_s.get(name, 0.0) + elapsed
             self._done += 1
-            share = min(99.0, 100.0 * self._done / self._expected)
-            update_progress_artifact(artifact_id=self._progress, progress=share)
+            self._show_progress()
+
+    def _show_progress(self) -> None:
+        shown, share = self._progress, min(99.0, 100.0 * self._done / self._expected)
+        if shown is not None:
+            self._showing.show(lambda: update_progress_artifact(artifact_id=shown, progress=share))
 
 
 @flow(
@@ -199,8 +238,10 @@ def gate_release(
 def _conclude(result: GateResult) -> State[Any]:
     verdict = result.verdict
     candidate = verdict.context.candidate
-    create_markdown_artifact(
-        markdown=as_markdown(result), key="verdict", description=verdict.summary
+    Showing().show(
+        lambda: create_markdown_artifact(
+            markdown=as_markdown(result), key="verdict", description=verdict.summary
+        )
     )
     emit_event(
         event=f"assay.release.{_PAST[verdict.verdict]}",

@@ -12,7 +12,7 @@ import pytest
 
 from assay.adapters.registry_moves import PRODUCTION as ALIAS
 from tests.chaos import tally
-from tests.chaos.kills import check_nothing_is_asked_again
+from tests.chaos.kills import Lane, check_nothing_is_asked_again
 from tests.chaos.machine import (
     BETTER,
     ENGINE,
@@ -191,25 +191,44 @@ def fill(path: Path) -> None:
                 continue
 
 
-@pytest.mark.parametrize("step", ["record in MLflow", "move production"])
-def test_a_tracking_server_that_is_away_for_a_while_costs_a_resumption(step: str) -> None:
+@pytest.mark.parametrize(("step", "away_s"), [("record in MLflow", 30), ("move production", 0)])
+def test_a_tracking_server_that_is_away_for_a_while_costs_a_resumption(
+    machine: Machine, step: str, away_s: float
+) -> None:
+    expected = Lane.of(machine).verdict
     with short_folder() as folder:
         port = free_port()
         more = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
         data = folder / "mlflow"
-        with mlflow_server(data, port) as server, prepared(folder, more=more, data=data) as machine:
-            running = stopped_at(machine, step)
-            run = machine.runs()[-1]
+        with mlflow_server(data, port) as server, prepared(folder, more=more, data=data) as other:
+            running = stopped_at(other, step)
+            run = other.runs()[-1]
             server.stop()
-            tally.fault("MLflow gone")
+            back = time.monotonic() + away_s
+            tally.fault(f"MLflow gone for {away_s} s" if away_s else "MLflow gone")
             running.go_on()
-            ended = running.end()
-            assert ended.status == INVALID, ended.said + ended.result
+            assert_waits_for_mlflow(other, running.end())
+            assert time.monotonic() < back or not away_s
+            if away_s:  # going on too early changes nothing, however often
+                assert_waits_for_mlflow(other, other.run("gate", "--resume", run))
+            time.sleep(max(0.0, back - time.monotonic()))
             server.start()
-            assert machine.check_alias() == PRODUCTION
-            assert machine.leftovers() == []
-            finished = machine.states(run)[-1] == "finished"
-            assert_ships(machine, *(() if finished else ("gate", "--resume", run)))
+            finished = other.states(run)[-1] == "finished"
+            assert_ships(other, *(() if finished else ("gate", "--resume", run)))
+            found = other.verdict(run)
+            assert {name: found[name] for name in ("verdict", "findings")} == {
+                name: expected[name] for name in ("verdict", "findings")
+            }
+
+
+def assert_waits_for_mlflow(machine: Machine, ended: Ended) -> None:
+    """The verdict is on the disk, nothing moved, nothing is left, and the gate says what to do."""
+    assert ended.status == INVALID, ended.said + ended.result
+    assert "MLflow at http://127.0.0.1:" in ended.said, ended.said
+    assert "check that the tracking server runs" in ended.said
+    assert (machine.home / "runs" / machine.runs()[-1] / "verdict.json").is_file()
+    assert machine.check_alias() == PRODUCTION
+    assert machine.leftovers() == []
 
 
 @pytest.mark.parametrize("step_s", [-86400, 86400], ids=["a day back", "a day ahead"])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,24 +97,13 @@ class TrackingServer:
             *("--backend-store-uri", f"sqlite:///{self.data / 'mlflow.db'}"),
             *("--artifacts-destination", str(self.data / "artifacts")),
         ]
-        with (self.data / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        url, end = f"http://127.0.0.1:{self.port}/health", time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(url, timeout=2) as answer:
-                    if answer.status == 200:
-                        return
-            except OSError:
-                assert time.monotonic() < end, (self.data / "log").read_text()
-                time.sleep(0.2)
+        self.process = _started(command, self.data / "log", os.environ)
+        _wait_healthy(f"http://127.0.0.1:{self.port}/health", self.data / "log")
 
     def stop(self) -> None:
         """Kills it, as a machine does that loses its power."""
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(30)
-            self.process = None
+        _kill(self.process)
+        self.process = None
 
 
 @contextmanager
@@ -127,6 +116,80 @@ def mlflow_server(data: Path, port: int) -> Iterator[TrackingServer]:
         yield server
     finally:
         server.stop()
+
+
+@dataclass(slots=True)
+class PrefectServer:
+    """A real Prefect server, on a database of its own."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a flow needs to know to find it."""
+        return {
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+
+    def start(self) -> None:
+        """Starts it, where it does not run, and waits until it answers."""
+        if self.process is not None:
+            return
+        command = [
+            *(sys.executable, "-m", "prefect", "server", "start", "--no-ui"),
+            *("--host", "127.0.0.1", "--port", str(self.port)),
+        ]
+        environment = os.environ | self.environment
+        self.process = _started(command, self.home / "log", environment)
+        _wait_healthy(f"http://127.0.0.1:{self.port}/api/health", self.home / "log")
+
+    def stop(self) -> None:
+        """Kills it, as a machine does that loses its power."""
+        _kill(self.process)
+        self.process = None
+
+
+@contextmanager
+def prefect_server(home: Path, port: int) -> Iterator[PrefectServer]:
+    """Runs a Prefect server."""
+    home.mkdir()
+    server = PrefectServer(home, port)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def _started(
+    command: list[str], log: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            command, stdout=stream, stderr=stream, env=environment, start_new_session=True
+        )
+
+
+def _wait_healthy(url: str, log: Path) -> None:
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own server
+                if answer.status == 200:
+                    return
+        except OSError:
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.2)
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
 
 
 def free_port() -> int:
