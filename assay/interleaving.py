@@ -10,6 +10,11 @@ then slows both models alike, and their ratio stays a ratio of models.
     side by side   c p | p c | p c | c p …        both engines up, a coin in every block
     alternating    c c c  p p p  p p p  c c c …   one engine up at a time, as few starts as can be
 
+An engine that has just been asked is not quiet at once: vLLM's workers poll for their next step for
+a second (`SpinCondition`, vllm/distributed/device_communicators/shm_broadcast.py), on the very core
+the other engine needs where cores are few. Side by side, each change of the model therefore waits
+for `BlockPlan.settle_s`; `docs/latency.md` shows what that is worth.
+
 The cases have been asked before, so an engine with a prefix cache may know their beginnings; that
 holds for both models, and makes an absolute time a little kinder than a first visit.
 """
@@ -86,12 +91,15 @@ class BlockPlan:
         per_block: questions a block.
         seed: decides the order of the cases and of the models.
         again: whether production is asked each block twice, for the noise floor.
+        settle_s: seconds that an engine keeps a core busy after its last answer; waited for before
+            another engine, up beside it, is timed.
     """
 
     looks: tuple[int, ...]
     per_block: int
     seed: int
     again: bool = False
+    settle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +252,8 @@ class _Run:
         seat = self._seats.get(role) or self._seat(role)
         if seat.probe is not None and not self.watch.is_watched(role):
             self.watch.begin(role, seat.probe())
+        if not self._stage.alternating and len(self._roles) > 1 and role is not self._last:
+            time.sleep(self._plan.settle_s)
         self._last = role
         taken = self._send(seat.endpoint, self._draws[block], block, self._zero_s)
         _check(role, seat.endpoint, taken)

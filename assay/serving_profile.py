@@ -106,6 +106,13 @@ class Profile(Document):
         default=7200, gt=0, allow_inf_nan=False, description="the deadline inside the container"
     )
     concurrency: int = Field(default=32, ge=1, le=4096)
+    settle_s: float = Field(
+        default=0,
+        ge=0,
+        le=60,
+        description="how long an engine keeps a core busy after its last answer (vLLM 0.32: 1 s); "
+        "waited for each time the other engine of this machine is timed",
+    )
     limits: ContainerLimits
 
     @field_validator("minimum_version")

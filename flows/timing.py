@@ -58,6 +58,7 @@ class Timing:
                 per_block=latency.per_block,
                 seed=self.seed,
                 again=self.documents.policy.noise_floor,
+                settle_s=self.documents.profile.settle_s,
             ),
             self.progress,
             enough=lambda loads: latency.settled(

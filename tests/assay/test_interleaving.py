@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -274,3 +275,23 @@ def test_the_noise_floor_asks_production_each_block_twice() -> None:
         assert len(set(ids)) == 45
     alone = timed(QUICK, plan, roles=[Role.CANDIDATE])
     assert alone.again == ()
+
+
+def waits_between_models(plan: BlockPlan) -> list[float]:
+    """Returns the seconds from the start of a model's last question to the other's first."""
+    loads = timed(InMemoryChat(answer=lambda body: "joy", delay_ms=0.2), plan)
+    both = sorted((s.started_s, role) for role in loads.samples for s in loads.samples[role])
+    return [later[0] - sooner[0] for sooner, later in pairwise(both) if sooner[1] != later[1]]
+
+
+def test_an_engine_is_timed_only_once_the_other_has_gone_quiet() -> None:
+    waits = waits_between_models(BlockPlan(looks=(6,), per_block=3, seed=1, settle_s=0.02))
+    assert len(waits) >= 6
+    assert min(waits) >= 0.02
+
+
+def test_an_engine_that_stands_alone_is_not_waited_for() -> None:
+    began = time.monotonic()
+    plan = BlockPlan(looks=(4,), per_block=3, seed=1, settle_s=60.0)
+    timed(QUICK, plan, roles=[Role.CANDIDATE])
+    assert time.monotonic() - began < 30
