@@ -17,14 +17,16 @@ mask        what
 `[HANDLE]`  @name
 ==========  =====================================================================================
 
-Every pattern is bounded, so that no text makes one slow, and no mask is itself masked: redacting
-twice is redacting once.
+Every pattern is bounded, so that no text makes one slow, and the rules are applied until none finds
+anything: redacting twice is redacting once.
 """
 
 import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_MASK = re.compile(r"\[[A-Z]{2,6}\]")
 
 _SUSPECT = re.compile(
     r"[0-9٠-٩０-９@]|://|www\.|-----BEGIN|::|eyJ|sk-|hf_|gh[pousr]_|AKIA|xox|"
@@ -59,18 +61,34 @@ def redact(text: str) -> Redacted:
         return Redacted(text=text, masks=(), masked=0)
     masks: list[str] = []
     lost = 0
-    for kind, pattern, holds in _RULES:
+    while True:
+        before = text
+        for kind, pattern, holds in _RULES:
+            text, found = _masked(text, kind, pattern, holds)
+            masks += [kind] * len(found)
+            lost += sum(len(_MASK.sub("", piece)) for piece in found)
+        if text == before:
+            return Redacted(text=text, masks=tuple(masks), masked=lost)
 
-        def replace(hit: re.Match[str], kind: str = kind, holds: _Check = holds) -> str:
-            nonlocal lost
-            if not holds(hit[0]):
-                return hit[0]
-            masks.append(kind)
-            lost += len(hit[0])
-            return f"[{kind}]"
 
-        text = pattern.sub(replace, text)
-    return Redacted(text=text, masks=tuple(masks), masked=lost)
+def _masked(
+    text: str, kind: str, pattern: re.Pattern[str], holds: "_Check"
+) -> tuple[str, list[str]]:
+    """Returns the text with one rule's masks, and what they stand for.
+
+    A mask ends a word, so what follows one is looked at as if a text began there.
+    """
+    done: list[str] = []
+    found: list[str] = []
+    at = 0
+    while hit := pattern.search(text, at):
+        if not holds(hit[0]):
+            at = hit.end()
+            continue
+        done += [text[: hit.start()], f"[{kind}]"]
+        found.append(hit[0])
+        text, at = text[hit.end() :], 0
+    return "".join([*done, text]), found
 
 
 _Check = Callable[[str], bool]
