@@ -12,9 +12,9 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from assay.errors import AssayError
+from flows.forms import GoldenSet, TaskFile, question
 from flows.gate_release import flow_logger
 from flows.review_summary import as_markdown, in_a_sentence
 from flows.review_wiring import push as push_export
@@ -30,24 +30,39 @@ from flows.settings import from_environment
 )
 def export_review(
     evidence: Annotated[
-        str | None, Field(description="Evidence folder of a gate; empty: none.")
+        str | None,
+        question("Evidence", "The evidence folder of a gate, for its work order; empty: none."),
     ] = None,
     feedback: Annotated[
-        list[str] | None, Field(description="Files of requests with signals (JSONL, Parquet).")
+        list[str] | None,
+        question("Feedback files", "Requests with people's signals (JSONL, Parquet)."),
     ] = None,
     traffic: Annotated[
-        list[str] | None, Field(description="Files of a plain sample of requests.")
+        list[str] | None,
+        question("Traffic files", "Plain samples of production's requests (JSONL, Parquet)."),
     ] = None,
-    policy: Annotated[str, Field(description="Budget, shares, signals.")] = "review.yaml",
-    task: Annotated[str, Field(description="What the model is asked.")] = "task.yaml",
-    golden: Annotated[
-        str | None,
-        Field(description="Git revision or file of the golden set; empty: the working tree's."),
+    policy: Annotated[
+        str, question("Review file", "Budget, shares, signals and labelling server (YAML).")
+    ] = "review.yaml",
+    task: TaskFile = "task.yaml",
+    golden: GoldenSet = None,
+    budget: Annotated[
+        int | None,
+        question(
+            "Budget",
+            "How many texts to ask about; empty: as the review file says.",
+            at_least=1,
+        ),
     ] = None,
-    budget: Annotated[int | None, Field(description="Texts; empty: the policy's.")] = None,
-    seed: Annotated[int | None, Field(description="Empty: derived from the inputs.")] = None,
-    out: Annotated[str | None, Field(description="Empty: `reviews` in Assay's home.")] = None,
-    push: Annotated[bool, Field(description="Push to the server the policy names.")] = True,
+    seed: Annotated[
+        int | None, question("Seed", "Of the random choice; empty: derived from the inputs.")
+    ] = None,
+    out: Annotated[
+        str | None, question("Folder", "Where the export goes; empty: `reviews` in Assay's home.")
+    ] = None,
+    push: Annotated[
+        bool, question("Push", "Also push to the labelling server that the review file names.")
+    ] = True,
 ) -> State[Any]:
     """Exports what people should look at next.
 

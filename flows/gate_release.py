@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
@@ -23,21 +23,29 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.events import emit_event
 from prefect.exceptions import MissingContextError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed, Failed
 from prefect.tasks import Task
-from pydantic import Field
 
 from assay.errors import AssayError, ConfigError, InfrastructureError
-from assay.policy import load_policy
+from assay.policy import ChangeClass, load_policy
 from assay.records import VerdictKind
 from flows import resuming
 from flows.approval_pause import wait_for_people
 from flows.conclude import GateResult
 from flows.conduct import conduct
-from flows.request import GateRequest
+from flows.forms import (
+    GoldenSet,
+    ModelName,
+    PolicyFile,
+    ProfileName,
+    ServingFile,
+    TaskFile,
+    question,
+)
+from flows.release_events import announce
+from flows.request import BackendName, GateRequest
 from flows.settings import from_environment
 from flows.summary import as_markdown
 from flows.wiring import wire
@@ -141,42 +149,49 @@ class PrefectSteps:
     description="Judges a candidate version against production and promotes or blocks it.",
 )
 def gate_release(
-    model: Annotated[str, Field(description="The model's name in the trusted store.")],
-    version: Annotated[str, Field(description="The candidate's version in the trusted store.")],
-    policy: Annotated[str, Field(description="The thresholds.")] = "policy.yaml",
-    task: Annotated[str, Field(description="What the model is asked.")] = "task.yaml",
-    serving: Annotated[str, Field(description="How vLLM is started.")] = "serving.yaml",
-    profile: Annotated[
-        Literal["cpu", "gpu"], Field(description="The profile of serving.yaml.")
-    ] = "cpu",
+    model: ModelName,
+    version: Annotated[
+        str, question("Candidate version", "The version to judge, in the trusted store.")
+    ],
+    policy: PolicyFile = "policy.yaml",
+    task: TaskFile = "task.yaml",
+    serving: ServingFile = "serving.yaml",
+    profile: ProfileName = "cpu",
     backend: Annotated[
-        Literal["docker", "process", "endpoint", "kubernetes"] | None,
-        Field(description="Where the engine runs; empty: docker where it can, else a process."),
+        BackendName | None,
+        question("Engine", "Where the engines run; empty: docker where it can, else a process."),
     ] = None,
     candidate_url: Annotated[
-        str | None, Field(description="With backend endpoint: the candidate's server.")
+        str | None,
+        question("Candidate's URL", "With the engine `endpoint`: the server of the candidate."),
     ] = None,
     production_url: Annotated[
-        str | None, Field(description="With backend endpoint: production's server.")
-    ] = None,
-    golden: Annotated[
         str | None,
-        Field(description="Git revision or file of the golden set; empty: the working tree's."),
+        question("Production's URL", "With the engine `endpoint`: the server of production."),
     ] = None,
+    golden: GoldenSet = None,
     report_dir: Annotated[
-        str | None, Field(description="Folder of the evidence; empty: one a run.")
+        str | None,
+        question("Evidence folder", "Where the evidence goes; empty: a folder of the run's own."),
     ] = None,
     change: Annotated[
-        Literal["standard", "emergency", "low-risk"],
-        Field(description="The class of the change, by which the policy asks for approvals."),
+        ChangeClass,
+        question("Class of change", "By it the policy asks for more or fewer approvals."),
     ] = "standard",
     production_serving: Annotated[
         str | None,
-        Field(description="Production's own serving file: judges engine settings, not the model."),
+        question(
+            "Production's serving file",
+            "Judges engine settings, not the model; empty: what production was promoted with, "
+            "where the version is the one in production.",
+        ),
     ] = None,
     resume: Annotated[
         str | None,
-        Field(description="A run that was killed and goes on with the request it began with."),
+        question(
+            "Resume run",
+            "The id of a run that was killed: goes on with what it began with; empty: a new run.",
+        ),
     ] = None,
 ) -> State[Any]:
     """Judges a candidate version against production and promotes or blocks it.
@@ -237,20 +252,12 @@ def gate_release(
 
 def _conclude(result: GateResult) -> State[Any]:
     verdict = result.verdict
-    candidate = verdict.context.candidate
     Showing().show(
         lambda: create_markdown_artifact(
             markdown=as_markdown(result), key="verdict", description=verdict.summary
         )
     )
-    emit_event(
-        event=f"assay.release.{_PAST[verdict.verdict]}",
-        resource={
-            "prefect.resource.id": f"assay.model.{candidate.model if candidate else 'unknown'}",
-            "assay.version": candidate.version if candidate else "unverified",
-        },
-        payload={"run_id": verdict.context.run_id, "summary": verdict.summary},
-    )
+    announce(result)
     if result.promotion is not None and result.promotion.moved:
         overridden = verdict.verdict is not VerdictKind.PROMOTE
         return Completed(name="Overridden" if overridden else "Promote", message=verdict.summary)
@@ -259,14 +266,6 @@ def _conclude(result: GateResult) -> State[Any]:
     if result.not_promoted is not None:
         return Failed(name="NotPromoted", message=result.not_promoted)
     return Completed(name="Promote", message=verdict.summary)
-
-
-_PAST = {
-    VerdictKind.PROMOTE: "promoted",
-    VerdictKind.BLOCK: "blocked",
-    VerdictKind.INCONCLUSIVE: "inconclusive",
-    VerdictKind.INVALID: "invalid",
-}
 
 
 def flow_logger() -> "logging.Logger | logging.LoggerAdapter[Any]":

@@ -14,10 +14,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from assay.errors import AssayError
 from assay.relabelling.proposal import Summary
+from flows.forms import TaskFile, question
 from flows.gate_release import flow_logger
 from flows.relabel_request import IngestOptions, run_ingestion
 from flows.settings import from_environment
@@ -33,15 +33,27 @@ _TIMEOUT = timedelta(hours=2)
     description="Turns people's answers into a proposed golden set, with a report of every row.",
 )
 def ingest_relabels(
-    export: Annotated[str, Field(description="The export: a file on the worker's machine.")],
+    export: Annotated[
+        str,
+        question(
+            "Export",
+            "People's answers: Label Studio JSON, flattened Argilla or JSONL, a file on the "
+            "worker's machine.",
+        ),
+    ],
     golden: Annotated[
-        str | None, Field(description="A golden file; empty: the working tree's.")
+        str | None,
+        question("Golden file", "The set they are taken into; empty: the working tree's."),
     ] = None,
-    policy: Annotated[str, Field(description="The rules.")] = "relabel.yaml",
-    task: Annotated[str, Field(description="What the model is asked.")] = "task.yaml",
-    out: Annotated[str, Field(description="The folder of the proposal.")] = "proposal",
+    policy: Annotated[
+        str, question("Rules file", "How answers are read, weighed and taken in (YAML).")
+    ] = "relabel.yaml",
+    task: TaskFile = "task.yaml",
+    out: Annotated[
+        str, question("Proposal folder", "Where the proposed set is written.")
+    ] = "proposal",
     version: Annotated[
-        str | None, Field(description="Version of new cases; empty: the next.")
+        str | None, question("Version", "Of the cases that are new; empty: the next one.")
     ] = None,
 ) -> State[Any]:
     """Ingests an export.

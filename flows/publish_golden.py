@@ -12,17 +12,17 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from assay.errors import AssayError
 from assay.golden_diff import lines
+from flows.forms import LocalBackend, PolicyFile, ProfileName, ServingFile, TaskFile, question
 from flows.gate_release import PrefectSteps, flow_logger
 from flows.golden_publishing import Published, PublishRequest, publish
 from flows.golden_wiring import wire_publication
 from flows.request import GateRequest
 from flows.settings import from_environment
 
-_STEPS = 11
+_STEPS = 12
 
 
 @flow(
@@ -32,29 +32,30 @@ _STEPS = 11
     description="Publishes a golden version, all or nothing, and scores production on it.",
 )
 def publish_golden(
-    proposal: Annotated[str, Field(description="What ingest-relabels wrote, or a golden file.")],
-    why: Annotated[str, Field(description="Why: a sentence for the changelog.")],
+    proposal: Annotated[
+        str, question("Proposal", "The folder that ingest-relabels wrote, or a golden file.")
+    ],
+    why: Annotated[str, question("Why", "A sentence for the golden set's changelog.")],
     version: Annotated[
-        str | None, Field(description="The version; empty: the proposal's own.")
+        str | None, question("Version", "Its version; empty: the proposal's own, or the bump's.")
     ] = None,
     bump: Annotated[
-        Literal["major", "minor", "patch"] | None, Field(description="Or which number to raise.")
+        Literal["major", "minor", "patch"] | None,
+        question("Bump", "Which number to raise in place of naming a version; empty: none."),
     ] = None,
     base: Annotated[
-        str | None, Field(description="For a golden file: the version it was made from.")
+        str | None,
+        question("Made from", "For a golden file: the version it was made from; else empty."),
     ] = None,
     model: Annotated[
-        str | None, Field(description="Score this model's production on it; empty: none.")
+        str | None,
+        question("Score model", "Whose production is scored on it at once; empty: none."),
     ] = None,
-    task: Annotated[str, Field(description="What the model is asked.")] = "task.yaml",
-    policy: Annotated[str, Field(description="The thresholds.")] = "policy.yaml",
-    serving: Annotated[str, Field(description="How vLLM is started.")] = "serving.yaml",
-    profile: Annotated[
-        Literal["cpu", "gpu"], Field(description="The profile of serving.yaml.")
-    ] = "cpu",
-    backend: Annotated[
-        Literal["docker", "process"] | None, Field(description="Where the engine runs.")
-    ] = None,
+    task: TaskFile = "task.yaml",
+    policy: PolicyFile = "policy.yaml",
+    serving: ServingFile = "serving.yaml",
+    profile: ProfileName = "cpu",
+    backend: LocalBackend = None,
 ) -> State[Any]:
     """Publishes a golden version; a killed publication is gone on with.
 

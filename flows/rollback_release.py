@@ -12,10 +12,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from assay.errors import AssayError
 from flows.conduct import new_run_id
+from flows.forms import question
 from flows.gate_release import flow_logger
 from flows.rollback import RollbackResult, roll_back
 from flows.settings import from_environment
@@ -29,10 +29,13 @@ from flows.wiring import wire_rollback
     description="Moves production back to a version whose evidence and signature verify.",
 )
 def rollback_release(
-    model: Annotated[str, Field(description="The model's name in the registry.")],
-    reason: Annotated[str, Field(description="Why production moves back, for the record.")],
+    model: Annotated[str, question("Model", "The model's name in the registry.")],
+    reason: Annotated[
+        str, question("Reason", "Why production moves back: a sentence for the record.")
+    ],
     to: Annotated[
-        str | None, Field(description="The version; empty: what previous-production names.")
+        str | None,
+        question("To version", "Where to; empty: the version that was in production before."),
     ] = None,
 ) -> State[Any]:
     """Moves production back.

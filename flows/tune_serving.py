@@ -5,15 +5,15 @@ whether settings change or not: to keep what is there is an answer. Settings are
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from assay.errors import AssayError
+from flows.forms import GoldenSet, LocalBackend, ModelName, ProfileName, TaskFile, question
 from flows.gate_release import PrefectSteps, flow_logger
 from flows.settings import from_environment
 from flows.tuning import conduct_tuning
@@ -28,27 +28,26 @@ from flows.tuning_wiring import wire_tuning
     description="Searches better engine settings and recommends them, or says to keep the present.",
 )
 def tune_serving(
-    model: Annotated[str, Field(description="The model's name in the trusted store.")],
+    model: ModelName,
     version: Annotated[
-        str | None, Field(description="The version; empty: the one in production.")
+        str | None, question("Version", "The version to serve; empty: the one in production.")
     ] = None,
-    space: Annotated[str, Field(description="Which settings may be changed.")] = "tune.yaml",
-    policy: Annotated[str, Field(description="Holds the load's objectives.")] = "policy.yaml",
-    task: Annotated[str, Field(description="What the model is asked.")] = "task.yaml",
-    serving: Annotated[str, Field(description="The settings as they are.")] = "serving.yaml",
-    profile: Annotated[
-        Literal["cpu", "gpu"], Field(description="The profile of serving.yaml.")
-    ] = "cpu",
-    backend: Annotated[
-        Literal["docker", "process"] | None,
-        Field(description="Where the engines run; empty: docker where it can, else a process."),
-    ] = None,
-    golden: Annotated[
-        str | None,
-        Field(description="Git revision or file of the golden set; empty: the working tree's."),
-    ] = None,
+    space: Annotated[
+        str, question("Space file", "Which settings may be changed, and how far (YAML).")
+    ] = "tune.yaml",
+    policy: Annotated[
+        str, question("Policy file", "Holds the objectives that the load must meet (YAML).")
+    ] = "policy.yaml",
+    task: TaskFile = "task.yaml",
+    serving: Annotated[
+        str, question("Serving file", "The settings as they are, to be bettered (YAML).")
+    ] = "serving.yaml",
+    profile: ProfileName = "cpu",
+    backend: LocalBackend = None,
+    golden: GoldenSet = None,
     trials: Annotated[
-        int | None, Field(description="Settings to try in all; empty: the space's.")
+        int | None,
+        question("Trials", "How many settings to try; empty: as the space file says.", at_least=1),
     ] = None,
 ) -> State[Any]:
     """Searches better engine settings for a version; a killed search is gone on with.

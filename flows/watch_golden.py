@@ -6,6 +6,7 @@ when a deciding check fails that did not fail when it was last decided; its payl
 (`broken`), and those of which nothing is known any more (`lost`).
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,19 +15,26 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
-from pydantic import Field
 
-from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.adapters.validator_gx import GxValidator
 from assay.errors import AssayError, InfrastructureError
 from assay.golden_health.health import Health
 from assay.golden_health.page import write_page
 from assay.task import load_task
 from flows.backtest import evidence_folders
+from flows.forms import GoldenSet, TaskFile, question
 from flows.gate_release import flow_logger
-from flows.golden_health import HEALTH_FILE, POLICY_FILE, Sources, golden_health, ledger_uses
+from flows.golden_health import (
+    HEALTH_FILE,
+    POLICY_FILE,
+    Sources,
+    golden_health,
+    ledger_uses,
+    provenance_of,
+)
 from flows.golden_watch import STATE, Look, as_markdown, look, record
 from flows.settings import Settings, from_environment
+from flows.wiring import golden_source
 
 DEGRADED = "assay.golden.degraded"
 
@@ -38,14 +46,19 @@ DEGRADED = "assay.golden.degraded"
     description="Looks at the health of the golden set, and raises an event when it degrades.",
 )
 def watch_golden(
-    revision: Annotated[
-        str | None, Field(description="Git revision or file; empty: the working tree's.")
+    revision: GoldenSet = None,
+    model: Annotated[
+        str | None,
+        question("Model", "Whose gates count as uses of the set; empty: uses are not known."),
     ] = None,
-    model: Annotated[str | None, Field(description="Whose gates count as uses of the set.")] = None,
     traffic: Annotated[
-        str | None, Field(description="Sample of traffic, JSONL or Parquet.")
+        str | None,
+        question(
+            "Traffic file",
+            "A sample of requests (JSONL, Parquet); empty: drift is not looked at.",
+        ),
     ] = None,
-    task: Annotated[str, Field(description="What the model is asked.")] = "task.yaml",
+    task: TaskFile = "task.yaml",
 ) -> State[Any]:
     """Looks at the golden set.
 
@@ -79,10 +92,12 @@ def health_now(
 ) -> Health:
     """Returns today's health, from the working folder and this machine's evidence.
 
-    Where the registry cannot be reached the uses are unknown, and everything else is looked at.
+    Where the registry cannot be reached the uses are unknown, and everything else is looked at. A
+    set whose manifest is refused is looked at, too: that it is refused is the finding.
     """
     asked = load_task(Path(task))
-    golden = DvcGoldenSource(Path.cwd()).load(revision, asked.labels)
+    source = golden_source(settings)
+    golden = replace(source, trust=None).load(revision, asked.labels)
     uses = None
     if model is not None:
         try:
@@ -96,7 +111,14 @@ def health_now(
         evidence=tuple(evidence_folders(settings.reports)),
         repository=Path.cwd(),
     )
-    return golden_health(golden, asked, GxValidator(), sources, uses=uses)
+    return golden_health(
+        golden,
+        asked,
+        GxValidator(),
+        sources,
+        uses=uses,
+        provenance=provenance_of(source, revision),
+    )
 
 
 def announce(seen: Look) -> bool:
