@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from assay.gate_events import GateEvent
 from assay.golden_set import GoldenSet
 from assay.load.arrivals import Seconds
 from assay.load.samples import GeneratorRun, TimedRequest
@@ -485,4 +486,20 @@ class Registry(GateRuns, Aliases, Protocol):
         Raises:
             InfrastructureError: the registry cannot be reached.
         """
+        ...
+
+
+class GateWatch(Protocol):
+    """Is told what a gate does, while it does it; changes nothing about the gate.
+
+    A gate waits for whom it tells. A watch that talks to anything slower than this process is
+    therefore told through `assay.adapters.watch_background`.
+    """
+
+    def told(self, event: GateEvent) -> None:
+        """Takes note of one event; all events of a gate come in order, from one thread."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds, after the last event."""
         ...

@@ -29,11 +29,14 @@ from flows import resuming, teardown
 from flows.conclude import Conclusion, GateResult, Settlement, finish
 from flows.gathering import Ports
 from flows.journal import Gathered, Journal, Judged, MeasuredEvent, Opened, Recorded
+from flows.notices import gate_notice
+from flows.notifying import tell
 from flows.obtaining import Obtaining
 from flows.request import GateRequest, load_documents
 from flows.run_state import GateRun, iso
 from flows.settings import Settings
 from flows.steps import Steps
+from flows.watched import watch_gate
 
 
 def conduct(
@@ -73,9 +76,8 @@ def conduct(
             begun = next(event for event in journal.events if isinstance(event, Opened))
             resuming.check_opened(begun, request, documents)
             progress(f"run {resume} goes on after {journal.events[-1].state!r}")
-            return _Gate(
-                GateRun(request, documents, settings, ports, steps, progress, now, journal)
-            ).finish()
+            run = GateRun(request, documents, settings, ports, steps, progress, now, journal)
+            return _watched(run, resumed=True)
     documents = load_documents(request)
     started = now()
     run_id = new_run_id(started)
@@ -84,9 +86,8 @@ def conduct(
             resuming.opened(run_id, request, documents, who=settings.who, started_at=iso(started))
         )
         progress(f"run {run_id}; were it killed: assay gate --resume {run_id}")
-        return _Gate(
-            GateRun(request, documents, settings, ports, steps, progress, now, journal)
-        ).finish()
+        run = GateRun(request, documents, settings, ports, steps, progress, now, journal)
+        return _watched(run, resumed=False)
 
 
 def new_run_id(now: datetime) -> str:
@@ -98,6 +99,17 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{secrets.token_hex(2)[1:]}"
 
 
+def _watched(run: GateRun, *, resumed: bool) -> GateResult:
+    return watch_gate(
+        run.ports.watch,
+        run.run_id,
+        run.request,
+        backend=run.ports.backend,
+        resumed=resumed,
+        gate=lambda: _Gate(run).finish(),
+    )
+
+
 class _Gate:
     """The second half of a run, after `Obtaining`: judged, recorded, promoted."""
 
@@ -105,7 +117,13 @@ class _Gate:
         self.run, self.obtaining = run, Obtaining(run)
 
     def finish(self) -> GateResult:
-        """Runs the steps that are left; every problem ends in a verdict with evidence."""
+        """Runs the steps that are left, then tells people; every problem ends in a verdict."""
+        result = self._finished()
+        if notice := gate_notice(result, self.run.request):
+            tell(notice, self.run.settings, self.run.progress)
+        return result
+
+    def _finished(self) -> GateResult:
         run = self.run
         if complaint := run.ports.notary.complaint(run.documents.policy):
             run.progress(complaint)

@@ -6,17 +6,19 @@ and asking to `measure`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from assay import digests
+from assay.adapters.in_memory_watch import Watches
 from assay.errors import ArtifactError, ConfigError, InfrastructureError
 from assay.golden_set import GoldenSet
 from assay.ports import (
     ArtifactStore,
     ChatClient,
     EngineProbes,
+    GateWatch,
     GoldenSource,
     GoldenValidator,
     LoadGenerator,
@@ -49,7 +51,7 @@ class Ports:
 
     `engine_probes` watch the engines under load; None where nothing does. `free_memory_bytes` tells
     what engines of this machine may still have; None where they are not on this machine.
-    `generator` sends open loops.
+    `generator` sends open loops. `watch` is told what the gate does; left out, nobody is.
     """
 
     store: ArtifactStore
@@ -63,6 +65,7 @@ class Ports:
     engine_probes: EngineProbes | None = None
     free_memory_bytes: Callable[[], int | None] = lambda: None
     generator: LoadGenerator | None = None
+    watch: GateWatch = field(default_factory=Watches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

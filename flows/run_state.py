@@ -23,6 +23,7 @@ from flows.request import Documents, GateRequest
 from flows.settings import Settings
 from flows.settings_change import SettingsChange
 from flows.steps import Steps
+from flows.watched import WatchedSteps
 
 
 class GateRun:
@@ -41,13 +42,18 @@ class GateRun:
     ) -> None:
         begun = next(event for event in journal.events if isinstance(event, Opened))
         self.request, self.documents, self.settings = request, documents, settings
-        self.ports, self.steps, self.progress, self.now = ports, steps, progress, now
+        self.ports, self.progress, self.now = ports, progress, now
         self.journal, self.run_id = journal, begun.run_id
+        self.steps: Steps = WatchedSteps(steps, ports.watch, self.run_id)
         self.change: SettingsChange | None = None
         self.baseline: Baseline | None = None
         self.measured: Measured | None = None
         self.gathering = Gathering(
-            request=request, documents=documents, ports=ports, steps=steps, run_id=self.run_id
+            request=request,
+            documents=documents,
+            ports=ports,
+            steps=self.steps,
+            run_id=self.run_id,
         )
         self.context = RunContext(
             run_id=self.run_id,

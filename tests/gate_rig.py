@@ -19,7 +19,8 @@ from assay.adapters.in_memory_probe import InMemoryProbes
 from assay.adapters.in_memory_registry import InMemoryRegistry
 from assay.adapters.in_memory_server import InMemoryServer
 from assay.adapters.in_memory_store import InMemoryStore
-from assay.ports import LoadGenerator
+from assay.adapters.in_memory_watch import InMemoryWatch
+from assay.ports import GateWatch, LoadGenerator
 from assay.records import GoldenCase
 from assay.verdict_trust import VerdictTrust
 from assay.warrant import Gatekeeper
@@ -145,6 +146,7 @@ class Rig:
     free_memory_bytes: int | None = None
     generator: LoadGenerator | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    watch: GateWatch = field(default_factory=InMemoryWatch)
 
     def gate(self, version: str, *, first: str = "allow", **changes: Any) -> GateResult:
         """Runs one gate of a version."""
@@ -207,6 +209,7 @@ class Rig:
             validator=self.validator,
             registry=self.registry,
             notary=replace(Notary.of(self.settings), now=self.now),
+            watch=self.watch,
         )
 
     def publish(self, version: str, *, seed: int) -> Path:
