@@ -66,6 +66,7 @@ def rollback_release(
             event="assay.release.rolled-back",
             resource={
                 "prefect.resource.id": f"assay.model.{model}",
+                "prefect.resource.name": f"{model} {result.way.target.version}",
                 "assay.version": result.way.target.version,
             },
             payload={"from": result.way.current.version, "reason": reason},
