@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.ci_files import Junit, Summary, write_ci_files
 from assay.cli.output import print_line
 from assay.cli.verdict_table import print_verdict
 
@@ -12,6 +13,8 @@ def explain(
     run: Annotated[
         str, typer.Argument(help="A gate's id, an evidence folder, or the id of an MLflow run.")
     ],
+    junit: Junit = None,
+    summary: Summary = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Shows a recorded verdict with its reasons; the exit code is 0 whatever it was.
@@ -25,6 +28,7 @@ def explain(
     settings = from_environment()
     found = find(run, settings, registry_to_read(settings))
     print_verdict(found.verdict, as_json=as_json)
+    write_ci_files(found.verdict, junit=junit, summary=summary, evidence=found.folder)
     if as_json:
         return
     for finding in found.verdict.findings:

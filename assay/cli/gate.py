@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from assay.cli.ci_files import Junit, Summary, write_ci_files
 from assay.cli.output import ExitCode, TimedProgress, print_json, print_line, results_only, say
 from assay.cli.verdict_table import print_verdict
 
@@ -58,6 +59,8 @@ def gate(
         str | None,
         typer.Option(help="Go on with a run that was killed, in place of everything above."),
     ] = None,
+    junit: Junit = None,
+    summary: Summary = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Judges a version against production, and promotes or blocks it.
@@ -71,7 +74,7 @@ def gate(
 
     if resume is not None:
         _refuse_others(context)
-        _finish(_resumed(resume), as_json=as_json)
+        _finish(_resumed(resume), as_json=as_json, junit=junit, summary=summary)
     if model is None or version is None:
         raise typer.BadParameter(
             "no MODEL and VERSION; expected both, or --resume RUN; say what is to be judged"
@@ -90,7 +93,7 @@ def gate(
         report_dir=report_dir,
         production_serving=production_serving,
     )
-    _finish(_gated(request), as_json=as_json)
+    _finish(_gated(request), as_json=as_json, junit=junit, summary=summary)
 
 
 def _gated(request: "GateRequest") -> "GateResult":
@@ -140,7 +143,7 @@ def _refuse_others(context: typer.Context) -> None:
     given = [
         name
         for name in context.params
-        if name not in ("resume", "as_json")
+        if name not in ("resume", "as_json", "junit", "summary")
         and (source := context.get_parameter_source(name)) is not None
         and source.name == "COMMANDLINE"
     ]
@@ -151,8 +154,17 @@ def _refuse_others(context: typer.Context) -> None:
         )
 
 
-def _finish(result: "GateResult", *, as_json: bool) -> NoReturn:
+def _finish(
+    result: "GateResult", *, as_json: bool, junit: Path | None, summary: Path | None
+) -> NoReturn:
     print_verdict(result.verdict, as_json=as_json)
+    write_ci_files(
+        result.verdict,
+        junit=junit,
+        summary=summary,
+        evidence=result.evidence_dir,
+        not_promoted=result.not_promoted,
+    )
     say(f"evidence: {result.evidence_dir}")
     say(f"report:   {result.evidence_dir / 'report.html'}")
     if result.promotion is not None:

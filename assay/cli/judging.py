@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.ci_files import Junit, Summary, write_ci_files
 from assay.cli.output import ExitCode, print_json, print_line
 from assay.cli.verdict_table import print_verdict
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assay.records import Verdict
     from flows.rejudge import Files, ModelFiles
 
 
@@ -52,6 +52,8 @@ def judge_command(
     context: Annotated[
         Path | None, typer.Option(help="run.json of the evidence; makes the bytes the same.")
     ] = None,
+    junit: Junit = None,
+    summary: Summary = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Re-derives a verdict from stored predictions, byte for byte, without a server.
@@ -82,7 +84,10 @@ def judge_command(
         ),
         anchor=anchor,
     )
-    _finish(judge_files(files, _chosen(only)).verdict, as_json=as_json)
+    verdict = judge_files(files, _chosen(only)).verdict
+    print_verdict(verdict, as_json=as_json)
+    write_ci_files(verdict, junit=junit, summary=summary)
+    raise typer.Exit(verdict.verdict.exit_code)
 
 
 def selftest(
@@ -176,8 +181,3 @@ def _chosen(only: str | None) -> tuple[str, ...]:
             "some, or leave --only out to judge all"
         )
     return names
-
-
-def _finish(verdict: "Verdict", *, as_json: bool) -> None:
-    print_verdict(verdict, as_json=as_json)
-    raise typer.Exit(verdict.verdict.exit_code)
