@@ -33,10 +33,11 @@ models: serving  ## train the demonstration models (DATA=folder: on *_train.json
 		$(if $(DATA),--data "$(DATA)")
 
 test: setup serving golden lint types layers  ## everything this machine can test, and why the rest is skipped
-	$(BIN)/pytest $(PYTEST_ARGS)
+	scripts/test.sh $(PYTEST_ARGS)
 
 test-fast: setup golden lint types layers  ## without vLLM, Docker, Prefect server and browser
-	$(BIN)/pytest -m "not vllm and not docker and not prefect_server and not browser and not slow"
+	scripts/test.sh -m "not vllm and not docker and not prefect_server and not browser and not slow" \
+		$(PYTEST_ARGS)
 
 lint: setup  ## style
 	$(BIN)/ruff check .

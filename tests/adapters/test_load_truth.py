@@ -15,6 +15,8 @@ from bench.load_rig import MockEngine, mock_engine
 from bench.load_truth import arrivals, compared, errors_agree, load, naive_ms, script, true_times
 from bench.mock_engine import planned
 
+pytestmark = pytest.mark.alone
+
 RATE, SECONDS, WARM_UP_S, STALL_S = 60.0, 2.0, 0.3, 0.8
 TIMER_MS = 1.5  # the engine's timers keep whole milliseconds
 WITHIN_SHARE, WITHIN_MS = 0.05, 5.0

@@ -9,6 +9,8 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -356,12 +358,21 @@ class TestRealEngine:
         assert vllm.log_tail()
 
 
-def test_a_full_disk_is_infrastructure_and_leaves_nothing(
-    launch: Callable[..., ServerProcess], tmp_path: Path
-) -> None:
+def runs_with_a_folder() -> set[str]:
+    """Returns the runs of this machine whose servers have a folder now."""
+    runs = set()
+    for note in Path(tempfile.gettempdir()).glob("assay-serve-*/owner.json"):
+        with suppress(FileNotFoundError):  # another test's server has just ended
+            runs.add(json.loads(note.read_text())["run"])
+    return runs
+
+
+def test_a_full_disk_is_infrastructure_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    before = set(Path(tempfile.gettempdir()).glob("assay-serve-*"))
+    folder = serving_rig.empty_model(tmp_path / "model")
+    python = str(serving_rig.failing_python(tmp_path, "serves"))
+    request = serving_rig.request(folder, tmp_path / "cache", python=python)
+    run_id = f"run-{tmp_path}"
     with pytest.raises(InfrastructureError, match=r"cannot be written for a server"):
-        launch("serves")
-    ours = set(Path(tempfile.gettempdir()).glob("assay-serve-*")) - before
-    assert not any("run-of-a-test" in (root / "owner.json").read_text() for root in ours)
+        ProcessServer().launch(replace(request, run_id=run_id))
+    assert run_id not in runs_with_a_folder()

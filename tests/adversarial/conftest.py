@@ -3,15 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.adversarial.corpus import Outcome
+from tests.summary import tell
 
 REPOSITORY = Path(__file__).parents[2]
-_MET = pytest.StashKey[tuple[Outcome, ...]]()
 
 
 @pytest.fixture(scope="session")
@@ -29,21 +29,16 @@ def outcomes(
     )
     assert done.returncode == 0, done.stderr[-4000:]
     met = tuple(Outcome(**told) for told in json.loads(done.stdout))
-    request.config.stash[_MET] = met
+    tell(request.config, _counted(met))
     return {outcome.name: outcome for outcome in met}
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Prints how many hostile things were met, and what the dearest of them cost."""
-    met = config.stash.get(_MET, ())
-    if met:
-        refused = sum(outcome.code is not None for outcome in met)
-        terminalreporter.write_sep("-", "adversarial corpus")
-        terminalreporter.write_line(
-            f"{len(met)} hostile inputs, {refused} refused with a reason code "
-            f"({len({outcome.code for outcome in met})} different); at most "
-            f"{max(o.peak_mb for o in met):.0f} MB resident and "
-            f"{max(o.seconds for o in met):.1f} s of CPU"
-        )
+def _counted(met: Sequence[Outcome]) -> str:
+    """Says how many hostile things were met, and what the dearest of them cost."""
+    refused = sum(outcome.code is not None for outcome in met)
+    return (
+        f"adversarial corpus: {len(met)} hostile inputs, {refused} refused with a reason code "
+        f"({len({outcome.code for outcome in met})} different); at most "
+        f"{max(o.peak_mb for o in met):.0f} MB resident and "
+        f"{max(o.seconds for o in met):.1f} s of CPU"
+    )

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from assay.adapters.in_memory_probe import InMemoryProbes
 from assay.adapters.in_memory_server import IDENTITY
 from assay.engine_samples import EngineRow, engine_row, read_engine_samples
@@ -20,6 +22,7 @@ def probe_of(probes: InMemoryProbes, model: str = "m") -> EngineProbe:
     )  # fmt: skip
 
 
+@pytest.mark.alone
 def test_a_watch_looks_first_at_every_tick_and_last() -> None:
     probes = InMemoryProbes()
     with EngineWatch(clock_zero_s=time.monotonic(), interval_s=0.02) as watch:

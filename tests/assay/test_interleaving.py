@@ -155,6 +155,7 @@ def test_an_empty_load_is_refused(blocks: int, per_block: int, count: int) -> No
         )
 
 
+@pytest.mark.alone
 def test_a_slower_model_is_measured_slower_over_a_real_server() -> None:
     quick = OpenAIServer(script=lambda body: Say(words="joy", first_token_s=0.01))
     slow = OpenAIServer(script=lambda body: Say(words="joy", first_token_s=0.05))

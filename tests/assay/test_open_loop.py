@@ -57,6 +57,7 @@ def test_a_block_has_as_many_arrivals_as_questions_at_the_rate_asked_for(kind: s
     assert np.mean(lengths) == pytest.approx(0.5, rel=0.15)
 
 
+@pytest.mark.alone
 def test_a_request_that_had_to_wait_for_a_place_waits_in_its_time() -> None:
     send = open_loop(profile(rate=200.0, max_in_flight=1), answer_s=0.03)
     block = [sample for sample in timed(send)[Role.CANDIDATE] if sample.block == 0]
