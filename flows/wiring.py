@@ -16,6 +16,7 @@ from flows.request import BackendName, GateRequest
 from flows.resuming import unfinished
 from flows.rollback import RollbackPorts
 from flows.settings import Settings
+from flows.watch_wiring import watch_for
 
 if TYPE_CHECKING:
     from assay.adapters.sealed_store import SealedStore
@@ -53,6 +54,7 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
         engine_probes=VllmProbes(),
         generator=AiohttpLoad(),
         free_memory_bytes=(lambda: None) if backend == "endpoint" else free_memory_bytes,
+        watch=watch_for(settings),
     )
 
 

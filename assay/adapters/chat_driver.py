@@ -33,6 +33,9 @@ from assay.records import AnswerStatus, Endpoint, LatencySample, Prediction
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
+_IDS_TOLD = 20
+"""How many request ids one line names; at the level `debug`, every request has a line."""
+
 
 class Transport(Protocol):
     """One open session with one server: a request in, an answer or a reason for none out."""
@@ -100,11 +103,12 @@ class DrivenChat(ABC):
                 on_answer(await asker.ask(question))
 
             await for_each(questions, limits.concurrency, one)
-        if asker.failures:
+        if asker.unanswered:
             kinds = ", ".join(f"{kind} × {n}" for kind, n in asker.failures.most_common())
             _log.warning(
                 "%s: %d of %d questions got no answer (%s)",
                 endpoint.model, asker.failures.total(), len(questions), kinds,
+                extra={"run_id": run_id, "request_ids": asker.unanswered[:_IDS_TOLD]},
             )  # fmt: skip
 
     async def _load(
@@ -145,6 +149,7 @@ class _Asker:
         self, transport: Transport, endpoint: Endpoint, limits: AskLimits, run_id: str, total: int
     ) -> None:
         self.failures: Counter[str] = Counter()
+        self.unanswered: list[str] = []
         self._transport = transport
         self._model = endpoint.model
         self._limits = limits
@@ -161,11 +166,21 @@ class _Asker:
             self._pulse.beat(outcome)
             if isinstance(outcome, Reply):
                 return await self._answered(question, outcome, attempt, identity)
+            _log.debug(
+                "a request got no answer",
+                extra={
+                    "run_id": self._run_id,
+                    "request_id": identity,
+                    "attempt": attempt,
+                    "failure": outcome.kind,
+                },
+            )
             if not outcome.retried or attempt >= self._limits.max_attempts:
                 break
             await asyncio.sleep(self._pause_s(attempt))
             attempt += 1
         self.failures[outcome.kind] += 1
+        self.unanswered.append(identity)
         self._pulse.gave_up(outcome)
         return Prediction(
             case_id=question.case_id, label=None, status=AnswerStatus.ERROR, raw=None,

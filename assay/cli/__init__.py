@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from assay.adapters.log_json import LogFormat, configure
 from assay.cli import (
     approve,
     audit,
@@ -79,8 +80,15 @@ def options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Say which it is."),
     ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            envvar="ASSAY_LOG_FORMAT", help="What is told on stderr: lines of text, or JSON."
+        ),
+    ] = "text",
 ) -> None:
     """The release gate for LLM classifiers served by vLLM."""
+    configure(log_format, level=os.environ.get("ASSAY_LOG_LEVEL") or "info")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Where output goes: people's text to stderr, results to stdout, one JSON document with --json."""
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -9,7 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from enum import IntEnum
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO, cast
+
+from assay.adapters import log_json
+from assay.adapters.log_json import LoggedLines
+
+_log = logging.getLogger(__name__)
 
 
 class ExitCode(IntEnum):
@@ -27,15 +33,21 @@ class ExitCode(IntEnum):
 
 def complain(kind: str, message: str, code: ExitCode, *, as_json: bool) -> int:
     """Prints an error for people and, with --json, for programs; returns the exit code."""
-    say(f"assay: {message}")
+    if log_json.is_on():
+        _log.error(message, extra={"error_kind": kind, "exit_code": int(code)})
+    else:
+        say(f"assay: {message}")
     if as_json:
         print_json({"error": {"kind": kind, "message": message}})
     return int(code)
 
 
 def say(line: str) -> None:
-    """Tells people something."""
-    print(line, file=sys.stderr, flush=True)
+    """Tells people something; where the log is JSON, tells it there."""
+    if log_json.is_on():
+        _log.info(line)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 class TimedProgress:
@@ -45,7 +57,9 @@ class TimedProgress:
         self._zero = time.monotonic()
 
     def __call__(self, line: str) -> None:
-        """Prints one line."""
+        """Prints one line; a line of JSON has a time of its own."""
+        if log_json.is_on():
+            return say(line)
         say(f"[{time.monotonic() - self._zero:6.1f} s] {line}")
 
 
@@ -68,8 +82,9 @@ def print_bytes(document: bytes) -> None:
 
 @contextmanager
 def results_only() -> Iterator[None]:
-    """Keeps stdout for the result: what libraries print meanwhile goes to stderr."""
-    with redirect_stdout(sys.stderr):
+    """Keeps stdout for the result: what libraries print meanwhile goes to stderr, or the log."""
+    printed = LoggedLines(logging.getLogger("assay.printed")) if log_json.is_on() else sys.stderr
+    with redirect_stdout(cast(TextIO, printed)):
         yield
 
 
