@@ -33,7 +33,14 @@ START = "sha256:" + "0" * 64
 """What the first entry names as the one before."""
 
 Event = Literal[
-    "verdict", "promotion asked", "promotion", "approval", "override", "rollback", "repair"
+    "verdict",
+    "promotion asked",
+    "promotion",
+    "approval",
+    "override",
+    "rollback",
+    "golden published",
+    "repair",
 ]
 
 
@@ -139,6 +146,14 @@ class AuditLog:
                 )
         last = LogHead(entries=len(entries), head=seen[-1]) if entries else None
         return AuditReport(head=last, entries=tuple(entries), torn=bool(rest))
+
+    def entries(self) -> tuple[AuditEntry, ...]:
+        """Returns what the log holds; nothing where it was never written.
+
+        Raises:
+            ArtifactError: as `verify`.
+        """
+        return self.verify().entries if self._path.exists() else ()
 
     def _entry(self, line: bytes, number: int, previous: str) -> AuditEntry:
         where = f"{self._path}:{number}"

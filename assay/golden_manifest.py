@@ -15,13 +15,14 @@ from assay.documents import Document, parse_json, validate
 from assay.envelopes import verify_statement
 from assay.errors import ArtifactError
 from assay.golden_frozen import DIGEST_FILE, SEMANTIC_VERSION, FrozenGolden
+from assay.golden_trust import GoldenTrust
 from assay.trust import TrustedKeys
 
 MANIFEST_FILE = "golden.manifest.json"
 GOLDEN_PREDICATE = "urn:assay:golden:v1"
 _MEND = (
-    "publish the version again with `assay golden publish`, or list the curator's key in "
-    "trust.yaml if you know whose it is"
+    "publish the version again with `assay golden publish`, or list the curator's key under "
+    "`golden.curators` in trust.yaml if you know whose it is"
 )
 Digest = str
 
@@ -90,7 +91,7 @@ def verify_manifest(
     Args:
         envelope: the bytes of `golden.manifest.json`.
         frozen: what `golden.digest.json` says beside it.
-        trusted: whose signatures count: gates and people of the trust file.
+        trusted: whose signatures count (`golden_trust`).
         where: what the envelope is, for messages.
 
     Raises:
@@ -99,11 +100,46 @@ def verify_manifest(
     payload, key = verify_statement(envelope, trusted, where, mend=_MEND)
     stated = validate(parse_json(payload.decode(), where), GoldenStatement, where).predicate
     if why := key.why_not(stated.signed_at):
-        raise ArtifactError(f"{where}: {why}; expected a key that was valid then; {_MEND}")
+        raise ArtifactError(
+            f"{where}: {why}; expected a key that was valid then; {_MEND} [untrusted-key]"
+        )
     if stated.frozen != frozen:
         raise ArtifactError(
             f"{where}: is the manifest of version {stated.frozen.version!r} with "
             f"{stated.frozen.golden.digest}; expected {frozen.version!r} with "
-            f"{frozen.golden.digest}, as {DIGEST_FILE} says beside it; {_MEND}"
+            f"{frozen.golden.digest}, as {DIGEST_FILE} says beside it: either was changed after it "
+            f"was published; restore both from Git, or, if you rebuilt the set, {_MEND} "
+            "[golden-manifest]"
         )
     return stated
+
+
+def published(
+    envelope: bytes | None, frozen: FrozenGolden, trust: GoldenTrust, where: str
+) -> GoldenPredicate | None:
+    """Returns what a trusted key stated about a frozen set; None where nobody stated anything.
+
+    Args:
+        envelope: the bytes of `golden.manifest.json`; None where there is none.
+        frozen: what `golden.digest.json` says beside it.
+        trust: whose signatures count, and whether there must be one.
+        where: where the manifest is, or would be, for messages.
+
+    Raises:
+        ArtifactError: the manifest is required and missing, nobody trusted signed it, or it is
+            another set's.
+    """
+    if envelope is not None:
+        return verify_manifest(envelope, frozen, trust.keys, where)
+    if trust.required:
+        raise unpublished(f"{where}: no such file")
+    return None
+
+
+def unpublished(what: str) -> ArtifactError:
+    """Returns the error of a set without a manifest where one is required."""
+    return ArtifactError(
+        f"{what}; the trust file requires a signed manifest (golden.manifest: required), so that "
+        "only published sets judge; publish it with `assay golden publish`, name a published "
+        "version, or relax the trust file [golden-unpublished]"
+    )

@@ -18,12 +18,16 @@ against the time that the release manifest states under the same signature, so t
 ended key can still backdate: a key that may have leaked must be `revoked`, not only ended.
 
 The same file lists, apart from these, who may sign a verdict and who may approve or override one
-(read by `verdict_trust`)::
+(read by `verdict_trust`), and who may publish a golden set (read by `golden_trust`)::
 
     gates:
       - {name: gate-2026, public_key: keys/gate-2026.pub}
     approvers:                             # one entry a key; the name is the person
       - {name: Ada Lovelace, roles: [approve, override], public_key: keys/ada.pub}
+    golden:
+      curators:
+        - {name: data-2026, public_key: keys/data-2026.pub}
+      manifest: required                   # a set that nobody vouches for judges nothing
 """
 
 import hashlib
@@ -131,6 +135,15 @@ class ArtifactSection(Document):
         )
 
 
+class GoldenSection(Document):
+    """The section `golden` of `trust.yaml`: who may publish a golden set, beside the gates."""
+
+    curators: tuple[TrustEntry, ...] = ()
+    manifest: Literal["optional", "required"] = Field(
+        default="optional", description="Whether a set without a signed manifest may judge."
+    )
+
+
 class TrustDocument(Document):
     """The whole of `trust.yaml`."""
 
@@ -141,12 +154,16 @@ class TrustDocument(Document):
     gates: tuple[TrustEntry, ...] = ()
     approvers: tuple[ApproverEntry, ...] = ()
     artifacts: ArtifactSection = ArtifactSection()
+    golden: GoldenSection = GoldenSection()
     images: ImageRules | None = None
 
     @model_validator(mode="after")
     def _somebody_may_sign(self) -> "TrustDocument":
-        if not (self.keys or self.authorities or self.identities or self.gates):
-            raise ValueError("expected at least one of keys, authorities, identities and gates")
+        models = self.keys or self.authorities or self.identities
+        if not (models or self.gates or self.golden.curators):
+            raise ValueError(
+                "expected at least one of keys, authorities, identities, gates and golden.curators"
+            )
         return self
 
 

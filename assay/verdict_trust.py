@@ -42,9 +42,10 @@ class VerdictTrust:
             Approver(key=entry_key(path, entry), roles=entry.roles) for entry in document.approvers
         )
         _once("name", [key.name for key in gates], path)
-        models = [entry_key(path, entry).key_id for entry in document.keys]
+        others = (*document.keys, *document.golden.curators)
+        listed = [entry_key(path, entry).key_id for entry in others]
         people = [approver.key.key_id for approver in approvers]
-        _once("public key", [*models, *(key.key_id for key in gates), *people], path)
+        _once("public key", [*listed, *(key.key_id for key in gates), *people], path)
         return cls(gates=TrustedKeys(gates), approvers=approvers)
 
     @property
@@ -68,7 +69,8 @@ class VerdictTrust:
 def _once(kind: str, values: list[str], path: Path) -> None:
     if len(set(values)) < len(values):
         raise ConfigError(
-            f"{path}: two entries of `keys`, `gates` and `approvers` have the same {kind}; "
+            f"{path}: two entries of `keys`, `gates`, `approvers` and `golden.curators` have "
+            f"the same {kind}; "
             "expected each to have its own, so that nobody holds two offices by one key; make "
             "another key with `assay store keygen`"
         )

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.errors import AssayError, ConfigError
 from assay.policy import Policy
 from assay.serving_profile import ContainerLimits, Profile, load_serving
 from assay.task import load_task
 from flows.settings import Settings, from_environment
+from flows.wiring import golden_source
 
 PROBE_TIMEOUT_S = 60
 REGISTRY_TIMEOUT_S = 5
@@ -41,7 +41,7 @@ def examine() -> list[Check]:
         _gate_key(settings),
         _store(settings),
         _registry(settings),
-        _golden(),
+        _golden(settings),
         _tool("git", "Git, for golden revisions", "install git"),
         _tool("chromium", "Chromium, for the browser tests", "apt-get install chromium"),
     ]
@@ -136,10 +136,10 @@ def _registry(settings: Settings) -> Check:
     return Check(what=what, found=f"{shown} answers")
 
 
-def _golden() -> Check:
+def _golden(settings: Settings) -> Check:
     def load() -> str:
         labels = load_task(Path("task.yaml")).labels
-        golden = DvcGoldenSource(Path.cwd()).load(None, labels)
+        golden = golden_source(settings).load(None, labels)
         return f"{golden.size} cases, {golden.digest}"
 
     return _attempt("golden set", load, "dvc repro (or dvc pull)")

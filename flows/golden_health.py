@@ -13,13 +13,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from assay import evidence
+from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.adapters.registry_mlflow import MlflowRegistry
 from assay.documents import parse_json, read_jsonl
-from assay.errors import ConfigError
+from assay.errors import ArtifactError, ConfigError
 from assay.golden_frozen import DIGEST_FILE
 from assay.golden_health.answers import ModelAnswers
 from assay.golden_health.assess import Known, assess
 from assay.golden_health.health import Health
+from assay.golden_health.provenance import Provenance
 from assay.golden_health.rules import load_rules
 from assay.golden_health.support import Demand
 from assay.golden_health.traffic import read_traffic
@@ -70,6 +72,7 @@ def golden_health(
     sources: Sources,
     *,
     uses: int | None = None,
+    provenance: Provenance | None = None,
     today: date | None = None,
 ) -> Health:
     """Returns the health of a golden set.
@@ -80,6 +83,7 @@ def golden_health(
         validator: of its structure.
         sources: where to look beside the set.
         uses: gates that used this version of it; None where the ledger was not asked.
+        provenance: who published it; None where nobody looked.
         today: the day of the check; the clock's, UTC, if None.
 
     Raises:
@@ -99,6 +103,7 @@ def golden_health(
         models=answers,
         probabilities=[_probabilities(one.answers) for one in answers],
         traffic=traffic,
+        provenance=provenance,
     )
     return assess(golden, task.labels, known, rules)
 
@@ -209,6 +214,18 @@ def _git(repository: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode("utf-8", errors="replace") if done.returncode == 0 else ""
+
+
+def provenance_of(source: DvcGoldenSource, revision: str | None) -> Provenance:
+    """Returns who published a set, or why it may not judge.
+
+    Raises:
+        ConfigError: there is no such set, or its files cannot be read.
+    """
+    try:
+        return Provenance(stated=source.manifest(revision))
+    except ArtifactError as error:
+        return Provenance(fault=str(error))
 
 
 def ledger_uses(model: str, digest: str) -> int:

@@ -2,8 +2,8 @@
 
 ::
 
-    check ─▶ build, push, read back, commit ─▶ tag ═▶ check out ─▶ record ─▶ score production
-             (throwaway tree; nothing names it)  │      (the new version is in force)
+    check ─▶ build, push, read back, commit ─▶ tag ═▶ log ─▶ check out ─▶ record ─▶ score
+             (throwaway tree; nothing names it)  │      (the new version is in force)  production
 
 Decides the order of things and what a failure means. Before the tag the old version is in force and
 nothing of the new one is named by anything; from the tag on the new one is, and what is left only
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from assay.adapters.golden_repository import TRAILER, GoldenRepository, branch_name, tag_name
+from assay.audit_log import AuditLog
 from assay.errors import ConfigError
 from assay.golden_diff import GoldenDiff, diff
 from assay.golden_frozen import DIGEST_FILE, GOLDEN_FILE, PROBES_FILE, FrozenGolden
@@ -87,6 +88,7 @@ class PublishPorts:
     source: GoldenSource
     validator: GoldenValidator
     log: GoldenLog
+    audit: AuditLog
     key: Path | None
     who: str
     rescore: Rescorer | None = None
@@ -333,6 +335,7 @@ class _Publication:
     def _follow(self, found: Published, golden: GoldenSet) -> Published:
         folder = self.repository.folder
         paths = [f"{folder}/{name}" for name in (GOLDEN_FILE, PROBES_FILE)]
+        self.steps.run("note it in the audit log", lambda: self._note(found))
         self.steps.run(
             "check it out", lambda: self.repository.check_out(found.commit, paths), retries=1
         )
@@ -349,6 +352,23 @@ class _Publication:
             baseline = self.ports.rescore(found.tag)
         self.progress(baseline)
         return replace(found, recorded_as=place, baseline=baseline)
+
+    def _note(self, found: Published) -> None:
+        """Writes the publication into the audit log, once however often it is gone on with."""
+        golden, audit = {"golden": found.digest}, self.ports.audit
+        if any(
+            (one.what, one.version, one.digests) == ("golden published", found.version, golden)
+            for one in audit.entries()
+        ):
+            return
+        audit.append(
+            "golden published",
+            who=self.ports.who,
+            at=self.now(),
+            version=found.version,
+            about=golden,
+            note=f"{found.tag}, commit {found.commit[:12]}: {found.why}"[:2000],
+        )
 
     def _facts(self, found: Published) -> dict[str, str]:
         counts = {name: count for name, count in found.changes.counts.items() if count}

@@ -3,16 +3,21 @@
 from pathlib import Path
 
 from assay.adapters import labelling_label_studio
-from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.adapters.labelling_label_studio import Pushed
 from assay.errors import ConfigError
 from assay.ports import GoldenSource
 from assay.review.policy import ReviewPolicy
+from flows.settings import from_environment
+from flows.wiring import golden_source
 
 
 def wire_golden() -> GoldenSource:
-    """Returns the source of golden sets of the folder that the command runs in."""
-    return DvcGoldenSource(Path.cwd())
+    """Returns the source of golden sets of the folder that the command runs in.
+
+    Raises:
+        ConfigError: the trust file is wrong.
+    """
+    return golden_source(from_environment())
 
 
 def push(folder: Path, policy: ReviewPolicy) -> Pushed:

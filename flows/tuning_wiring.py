@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from assay.load_testing import load_questions
-from assay.ports import GoldenSource, LoadGenerator
+from assay.ports import LoadGenerator
 from assay.records import GoldenCase
 from assay.serving_profile import Profile, load_serving
 from assay.tuning.ports import Optimiser, Ramp
@@ -12,7 +12,7 @@ from assay.tuning.space import Parameter
 from flows.settings import Settings
 from flows.tuning_ramp import LoadRamp
 from flows.tuning_request import Plan, TuneBackend, TunePorts, TuneRequest
-from flows.wiring import server_for, store_for
+from flows.wiring import golden_source, server_for, store_for
 
 
 def wire_tuning(request: TuneRequest, settings: Settings) -> TunePorts:
@@ -21,19 +21,17 @@ def wire_tuning(request: TuneRequest, settings: Settings) -> TunePorts:
     Raises:
         ConfigError: the back end or the trust file is not usable; says how to mend it.
     """
-    from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.adapters.load_aiohttp import AiohttpLoad
     from assay.adapters.registry_mlflow import MlflowRegistry
     from assay.adapters.tuning_mlflow import MlflowTuningLog
 
     backend = request.backend or _default_backend(request)
-    golden: GoldenSource = DvcGoldenSource(Path.cwd())
     return TunePorts(
         store=store_for(settings),
         server=server_for(backend),
         backend=backend,
         registry=MlflowRegistry(settings.tracking_uri, settings.locks),
-        golden=golden,
+        golden=golden_source(settings),
         log=MlflowTuningLog(settings.tracking_uri),
         optimiser=optuna_study,
         ramp=ramp_by(AiohttpLoad()),

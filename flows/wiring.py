@@ -19,6 +19,7 @@ from flows.settings import Settings
 from flows.watch_wiring import watch_for
 
 if TYPE_CHECKING:
+    from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.adapters.sealed_store import SealedStore
 
 LOCAL_BACKENDS: tuple[BackendName, ...] = ("docker", "process")
@@ -30,7 +31,6 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
     Raises:
         ConfigError: the back end or the trust file is not usable; says how to mend it.
     """
-    from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.adapters.in_memory_store import InMemoryStore
     from assay.adapters.load_aiohttp import AiohttpLoad
     from assay.adapters.probe_vllm import VllmProbes
@@ -47,7 +47,7 @@ def wire(request: GateRequest, settings: Settings) -> Ports:
         server=server,
         backend=backend,
         client=client_for(backend),
-        golden=DvcGoldenSource(Path.cwd()),
+        golden=golden_source(settings),
         validator=GxValidator(),
         registry=registry_for(settings, notary),
         notary=notary,
@@ -73,6 +73,20 @@ def wire_rollback(settings: Settings) -> RollbackPorts:
         store=lambda: store_for(settings),
         trusted=lambda: TrustedKeys.load(settings.trust),
     )
+
+
+def golden_source(settings: Settings) -> "DvcGoldenSource":
+    """Returns the golden sets of the folder that the command runs in, each as it was published.
+
+    Raises:
+        ConfigError: the trust file is wrong.
+    """
+    from assay.adapters.golden_dvc import DvcGoldenSource
+    from assay.golden_trust import GoldenTrust
+
+    listed = settings.trust.exists()
+    trust = GoldenTrust.load(settings.trust) if listed else GoldenTrust()
+    return DvcGoldenSource(Path.cwd(), trust=trust)
 
 
 def registry_for(settings: Settings, notary: Notary) -> Registry:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from assay.artifact import Manifest, Metadata, ReleaseManifest
 from assay.documents import Document
 from assay.engine_samples import EngineRow
+from assay.golden_health.rules import HealthRules
 from assay.golden_import import GoldenMapping
 from assay.golden_manifest import GoldenStatement
 from assay.golden_set import GoldenRow, ProbeRow
@@ -50,6 +51,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "golden_proposal": Summary,
     "relabel": RelabelPolicy,
     "golden_mapping": GoldenMapping,
+    "golden_health": HealthRules,
     "golden_manifest": GoldenStatement,
     "probe": ProbeRow,
     "prediction": PredictionRow,

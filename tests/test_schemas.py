@@ -5,6 +5,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from assay.golden_health.rules import HealthRules
 from assay.verdict import verdict_bytes
 from scripts.write_schemas import FOLDER, as_text, schemas
 from tests.judgement_cases import balanced, judged, noisy
@@ -33,6 +34,18 @@ def test_a_mistake_in_the_policy_is_caught_by_its_schema(entry):
     document = yaml.safe_load((ROOT / "policy.yaml").read_text())
     with pytest.raises(ValidationError):
         stored("policy").validate(document | {"evaluators": entry})
+
+
+def test_the_golden_sets_own_health_rules_fit_their_schema_and_keep_every_default_but_one():
+    document = yaml.safe_load((ROOT / "golden_data" / "health.yaml").read_text())
+    stored("golden_health").validate(document)
+    rules = HealthRules.model_validate(document).model_dump()
+    changed = {name for name, value in HealthRules().model_dump().items() if rules[name] != value}
+    assert changed == {"follows_traffic"}, "the comments of the file say so"
+    assert set(document) == set(rules), "every rule is named and explained in it"
+    for mistake in ({"follows_traffic": ["length"]}, {"most_days": 0}, {"most_day": 3}):
+        with pytest.raises(ValidationError):
+            stored("golden_health").validate(document | mistake)
 
 
 def test_every_option_of_every_evaluator_is_described():

@@ -2,7 +2,9 @@
 
 Decides where the bytes come from and that they are the right ones: `golden.digest.json`, which
 lies in Git, names the SHA-256 of the data, and DVC does not compare what its cache or its remote
-returns with anything. Leaves what the bytes must hold to `assay.golden_set`.
+returns with anything. The manifest beside the digest says who published it: whoever can write both
+the data and its digest cannot sign that. Leaves what the bytes must hold to `assay.golden_set`, and
+whether a manifest is believed to `assay.golden_manifest`.
 
     None            golden_data/golden.jsonl of the working tree, compared with the digest beside it
     existing file   that file, as it is
@@ -15,10 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay import digests
 from assay.documents import parse_json, read_text, validate
-from assay.errors import ConfigError, InfrastructureError
+from assay.errors import ArtifactError, ConfigError, InfrastructureError
 from assay.golden_frozen import DIGEST_FILE, GOLDEN_FILE, PROBES_FILE, FrozenFile, FrozenGolden
+from assay.golden_manifest import MANIFEST_FILE, GoldenPredicate, published, unpublished
 from assay.golden_set import GoldenSet, load_golden, load_probes, parse_golden, parse_probes
+from assay.golden_trust import GoldenTrust
 from assay.records import Probe
 
 _GIT_TIMEOUT_S = 60
@@ -32,20 +37,24 @@ class DvcGoldenSource:
     Args:
         root: the repository's root, which holds `.dvc`.
         folder: the golden folder, relative to `root`.
+        trust: whose manifests are believed. None where manifests are not looked at: by whoever
+            publishes, who must be able to replace a version that nobody believes any more.
     """
 
     root: Path
     folder: str = "golden_data"
+    trust: GoldenTrust | None = None
 
     def load(self, revision: str | None, labels: Sequence[str]) -> GoldenSet:
         """Returns the golden set at a revision (None: the working tree's).
 
         Raises:
-            ConfigError: no such revision or file, not a golden set, or not the bytes that the
-                digest in Git names.
+            ConfigError: no such revision or file, not a golden set, not the bytes that the digest
+                in Git names, or not what a trusted key published.
             InfrastructureError: the data is neither in the cache nor at the remote.
         """
         if revision is not None and Path(revision).is_file():
+            self._check_file_may_judge(revision)
             return load_golden(Path(revision), labels, revision=revision)
         text, where = self._read(GOLDEN_FILE, revision)
         return parse_golden(text, where, labels, revision=where)
@@ -59,6 +68,7 @@ class DvcGoldenSource:
             ConfigError, InfrastructureError: as `load`.
         """
         if revision is not None and Path(revision).is_file():
+            self._check_file_may_judge(revision)
             beside = Path(revision).with_name(PROBES_FILE)
             if beside.is_file():
                 return load_probes(beside)
@@ -66,9 +76,57 @@ class DvcGoldenSource:
         text, where = self._read(PROBES_FILE, revision)
         return parse_probes(text, where)
 
+    def manifest(self, revision: str | None) -> GoldenPredicate | None:
+        """Returns what a trusted key stated about the set; None where nobody stated anything.
+
+        In the working tree, the files that were published beside the set are compared, too, where
+        they are checked out.
+
+        Raises:
+            ArtifactError: the manifest is not believed, or does not fit what lies beside it.
+            ConfigError: no such revision.
+        """
+        if revision is not None and Path(revision).is_file():
+            return None
+        commit = None if revision is None else self._commit(revision)
+        frozen = self._digest_here() if commit is None else self._digest_at(commit, str(revision))
+        stated = self._published(commit, revision, frozen)
+        if stated is not None and commit is None:
+            self._check_beside(stated)
+        return stated
+
+    def _published(
+        self, commit: str | None, revision: str | None, frozen: FrozenGolden
+    ) -> GoldenPredicate | None:
+        if self.trust is None:
+            return None
+        path = f"{self.folder}/{MANIFEST_FILE}"
+        if commit is None:
+            here = self.root / path
+            envelope = _bytes_of(here) if here.exists() else None
+            return published(envelope, frozen, self.trust, path)
+        shown = self._git("show", f"{commit}:./{path}")
+        envelope = None if shown is None else shown.encode()
+        return published(envelope, frozen, self.trust, f"{path}@{revision}")
+
+    def _check_beside(self, stated: GoldenPredicate) -> None:
+        for name, expected in stated.files.items():
+            path = self.root / self.folder / name
+            if path.is_file() and (found := digests.of_file(path)) != expected:
+                raise ArtifactError(
+                    f"{self.folder}/{name}: its digest is {found!r}; expected {expected!r}, as "
+                    f"{MANIFEST_FILE} says: it was changed after it was published; restore it with "
+                    "`dvc checkout` [golden-manifest]"
+                )
+
+    def _check_file_may_judge(self, revision: str) -> None:
+        if self.trust is not None and self.trust.required:
+            raise ConfigError(str(unpublished(f"{revision}: a file of no published version")))
+
     def _read(self, name: str, revision: str | None) -> tuple[str, str]:
         """Returns the verified text of a frozen file and where it came from."""
         path = f"{self.folder}/{name}"
+        commit = None
         if revision is None:
             data, frozen = self._working_tree(name), self._digest_here()
             where, mend = path, "run `dvc repro`, and commit what it changes"
@@ -87,6 +145,12 @@ class DvcGoldenSource:
                 f"{where}: not used: its SHA-256 is {found!r}; expected {expected.sha256!r}, "
                 f"which {self.folder}/{DIGEST_FILE} names in Git; {mend}"
             )
+        try:
+            self._published(commit, revision, frozen)
+        except (
+            ArtifactError
+        ) as error:  # which would reject a candidate that has nothing to do with it
+            raise ConfigError(str(error)) from error
         return data.decode("utf-8"), where
 
     def _working_tree(self, name: str) -> bytes:
@@ -170,6 +234,15 @@ class DvcGoldenSource:
                 "`dvc remote list` and its credentials, then try again"
             ) from error
         return data
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); restore it from Git"
+        ) from None
 
 
 def _parse_digest(text: str, where: str) -> FrozenGolden:

@@ -74,7 +74,7 @@ def check(
 
     path = Path(revision or "golden_data/golden.jsonl")
     try:
-        golden, asked = _load(revision, task)
+        golden, asked, provenance = _load(revision, task)
     except ConfigError as error:
         if not path.is_file() or not task.is_file():  # nothing was read: the command is wrong
             raise
@@ -84,7 +84,7 @@ def check(
         else:
             print_line(f"{SIGNS['failed']} {error}")
         raise typer.Exit(int(ExitCode.BLOCK)) from None
-    health = _assess(golden, asked, policy, rules, traffic, evidence, model)
+    health = _assess(golden, asked, provenance, policy, rules, traffic, evidence, model)
     if as_json:
         document = health.to_json()
         del document["tables"]
@@ -111,8 +111,8 @@ def stats(
 
     Example: assay golden stats --evidence .assay/reports/RUN --report golden.html
     """
-    golden, asked = _load(revision, task)
-    health = _assess(golden, asked, policy, rules, traffic, evidence, model)
+    golden, asked, provenance = _load(revision, task)
+    health = _assess(golden, asked, provenance, policy, rules, traffic, evidence, model)
     if report is not None:
         from assay.golden_health.page import write_page
 
@@ -127,18 +127,29 @@ def stats(
         print_line(line)
 
 
-def _load(revision: str | None, task: Path) -> tuple[Any, Any]:
-    from assay.adapters.golden_dvc import DvcGoldenSource
+def _load(revision: str | None, task: Path) -> tuple[Any, Any, Any]:
+    """Returns the set as it lies there, the task, and who published the set.
+
+    A set whose manifest is refused is read all the same: that it is refused is what is found.
+    """
+    from dataclasses import replace
+
     from assay.task import load_task
+    from flows.golden_health import provenance_of
+    from flows.settings import from_environment
+    from flows.wiring import golden_source
 
     asked = load_task(task)
     with results_only():
-        return DvcGoldenSource(Path.cwd()).load(revision, asked.labels), asked
+        source = golden_source(from_environment())
+        golden = replace(source, trust=None).load(revision, asked.labels)
+        return golden, asked, provenance_of(source, revision)
 
 
 def _assess(
     golden: Any,
     task: Any,
+    provenance: Any,
     policy: Path | None,
     rules: Path | None,
     traffic: Path | None,
@@ -157,7 +168,7 @@ def _assess(
     )
     with results_only():
         uses = None if model is None else ledger_uses(model, golden.digest)
-        return golden_health(golden, task, GxValidator(), sources, uses=uses)
+        return golden_health(golden, task, GxValidator(), sources, uses=uses, provenance=provenance)
 
 
 def _existing(path: Path) -> Path | None:

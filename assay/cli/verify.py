@@ -107,6 +107,7 @@ def show(
     from flows.settings import from_environment
 
     for entry in AuditLog(path or from_environment().audit_log).verify().entries:
-        what = f"{entry.model} {entry.version}" if entry.model else entry.run_id or ""
-        line = f"{entry.number:5} {entry.at:%Y-%m-%dT%H:%M:%SZ} {entry.who}: {entry.what} {what}"
+        what = f"{entry.model} {entry.version}" if entry.model else entry.version or entry.run_id
+        when = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}"
+        line = f"{entry.number:5} {when} {entry.who}: {entry.what} {what or ''}"
         print_line(f"{line.rstrip()} {entry.note}".rstrip())

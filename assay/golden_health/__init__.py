@@ -4,6 +4,7 @@
 
     rules         what counts as healthy (`golden_data/health.yaml`, or the defaults)
     health        the records: a check, the whole of them, and what became worse since the last time
+    provenance    who published the set, by its signed manifest
     composition   classes, strata, and what of the task is not in the set at all
     near_pairs    texts that say the same thing twice, for sets of a million rows
     support       which classes are large enough for the policy's margins

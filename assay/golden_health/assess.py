@@ -22,6 +22,7 @@ from assay.golden_health.label_noise import (
     ranking_check,
 )
 from assay.golden_health.near_pairs import NearPairs, near_pairs
+from assay.golden_health.provenance import Provenance, manifest_check
 from assay.golden_health.rules import HealthRules
 from assay.golden_health.support import Demand, power_by_class, power_table, support_checks
 from assay.golden_health.wear import age_check, luck, use_check
@@ -47,6 +48,7 @@ class Known:
         models: stored answers that belong to these cases.
         probabilities: for each model, case id → label → probability.
         traffic: a sample of what users send.
+        provenance: who published the set.
     """
 
     structure: Sequence[Finding]
@@ -57,6 +59,7 @@ class Known:
     models: Sequence[ModelAnswers] = ()
     probabilities: Sequence[Mapping[str, Mapping[str, float]]] = ()
     traffic: Sample | None = None
+    provenance: Provenance | None = None
 
 
 def assess(golden: GoldenSet, labels: Sequence[str], known: Known, rules: HealthRules) -> Health:
@@ -76,6 +79,7 @@ def assess(golden: GoldenSet, labels: Sequence[str], known: Known, rules: Health
     answered = answerability(golden.cases, known.models, rules.models)
     traffic_checks, compared = coverage(golden, known.traffic, rules)
     checks = (
+        manifest_check(known.provenance),
         *map(_structural, known.structure),
         _duplicate_check(golden, pairs, rules),
         *composition(golden, labels, rules),

@@ -21,6 +21,7 @@ from assay.report_svg import drawing
 from assay.report_tables import Grid
 
 TITLES: Mapping[str, str] = {
+    "provenance": "Who published it",
     "structure": "Structure and copies",
     "labels": "Labels",
     "strata": "Random sample and chosen cases",

@@ -11,6 +11,7 @@ from typing import Any
 from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.adapters.golden_repository import GoldenRepository
 from assay.adapters.in_memory_golden import InMemoryGoldenValidator
+from assay.audit_log import AuditLog
 from assay.golden_frozen import canonical, describe_frozen, to_jsonl
 from assay.golden_set import GoldenSet
 from assay.records import GoldenCase
@@ -110,6 +111,10 @@ class Desk:
     def proposal(self) -> Path:
         return self.root.parent / "proposed.jsonl"
 
+    @property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.root.parent / "audit.jsonl")
+
     def publish(self, *, interrupt_at: tuple[str, bool] | None = None, **changes: Any) -> Published:
         request = PublishRequest(
             **(
@@ -127,6 +132,7 @@ class Desk:
             source=self.source,
             validator=InMemoryGoldenValidator(),
             log=self.log,
+            audit=self.audit,
             key=self.root.parent / "keys" / "release.key",
             who="curator",
             rescore=self.rescore,

@@ -25,10 +25,11 @@ STEPS = (
     "read it back from the remote",
     "commit it",
     "tag it",
+    "note it in the audit log",
     "check it out",
     "record it",
 )
-AFTER_THE_TAG = {("tag it", True), ("check it out", True), ("record it", True)}
+AFTER_THE_TAG = {(step, True) for step in STEPS[STEPS.index("tag it") :]}
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,7 @@ def test_killed_at_a_step_one_version_is_in_force_and_the_same_command_goes_on(
     assert desk.publish().resumed == bool(expected)
     assert_new(desk)
     assert len(desk.log.held) == 1
+    assert len(desk.audit.verify().entries) == 1
 
 
 def test_publishing_twice_changes_nothing(desk: Desk) -> None:

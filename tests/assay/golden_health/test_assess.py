@@ -77,6 +77,7 @@ def test_what_was_not_given_is_undecided_and_never_passed() -> None:
     health = assess(golden(), LABELS, known(), HealthRules())
     found = statuses(health)
     for name in (
+        "provenance/manifest",
         "power/minimum",
         "labels/agreement",
         "labels/order",
