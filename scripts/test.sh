@@ -7,12 +7,12 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly pytest="${PYTEST:-.venv/bin/pytest}" stopped=2 nothing=5
 
-"$pytest" -n "${WORKERS:-2}" --dist loadscope --alone=skip "$@"
+"$pytest" -n "${WORKERS:-2}" --dist loadscope --alone=skip --continue-on-collection-errors "$@"
 shared=$?
-# Somebody interrupted it, or a test file cannot be read, which would stop the second phase as well.
+# Somebody interrupted it.
 [ "$shared" -eq "$stopped" ] && exit "$shared"
 
-"$pytest" --alone=only "$@"
+"$pytest" --alone=only --continue-on-collection-errors "$@"
 alone=$?
 
 # Arguments may choose tests of one phase only.

@@ -5,6 +5,8 @@ processes at once (`pytest -n 2`); `--alone=only` runs what was left out, one te
 Together they are the whole suite (`scripts/test.sh`). Without the option everything is run.
 """
 
+import os
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from tests.summary import LINES, tell
 
-ALONE = frozenset({"alone", "browser", "chaos", "docker", "label_studio", "prefect_server", "vllm"})
+ALONE = frozenset({"alone", "docker", "prefect_server", "vllm"})
 """Markers of tests that measure time, or start something that fills the machine."""
 
 
@@ -23,6 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("skip", "only"),
         help="leave out, or run nothing but, the tests that need the machine to themselves",
     )
+
+
+def pytest_configure() -> None:
+    """Draws the chaos suite's seed before workers start: all must name the same tests."""
+    os.environ.setdefault("ASSAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6)))
 
 
 @pytest.hookimpl(trylast=True)  # after the folders' own hooks have set their markers
@@ -41,6 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+@pytest.hookimpl(trylast=True)  # after the folders' own hooks have told theirs
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hands a worker's lines to the process that prints the summary."""
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)

@@ -302,14 +302,6 @@ def test_a_server_whose_dead_man_switch_was_cut_is_reaped(tmp_path: Path) -> Non
     assert sleeper.returncode == -signal.SIGKILL
 
 
-@pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One real vLLM for the tests below."""
-    request = serving_rig.request(serving_rig.tiny_model(), tmp_path_factory.mktemp("cache"))
-    with ProcessServer().launch(request) as server:
-        yield server.wait_ready(print)
-
-
 def ask(running: RunningServer, path: str, **arguments: object) -> httpx2.Response:
     """Sends one request to a running server."""
     endpoint = running.endpoint
@@ -324,38 +316,38 @@ def ask(running: RunningServer, path: str, **arguments: object) -> httpx2.Respon
 @pytest.mark.vllm
 @serving_rig.needs_vllm
 class TestRealEngine:
-    def test_it_says_what_it_is(self, vllm: RunningServer) -> None:
-        identity = vllm.identity
+    def test_it_says_what_it_is(self, tiny_engine: RunningServer) -> None:
+        identity = tiny_engine.identity
         assert (identity.backend, identity.engine) == ("process", "vllm")
         assert identity.version == "0.32.0"
         assert identity.image.startswith("sha256:")
         assert identity.arguments[:2] == ("--quantization", "awq")
         assert not any("/" in argument for argument in identity.arguments)
         assert "x" in identity.hardware
-        assert vllm.started_in_s > 1
+        assert tiny_engine.started_in_s > 1
 
-    def test_its_answer_is_constrained_to_the_choices(self, vllm: RunningServer) -> None:
+    def test_its_answer_is_constrained_to_the_choices(self, tiny_engine: RunningServer) -> None:
         question = {
             "model": "tiny",
             "messages": list(serving_rig.QUESTION),
             "max_tokens": 8,
             "structured_outputs": {"choice": ["joy", "anger"]},
         }
-        answer = ask(vllm, "/v1/chat/completions", method="POST", json=question)
+        answer = ask(tiny_engine, "/v1/chat/completions", method="POST", json=question)
         assert answer.json()["choices"][0]["message"]["content"] in ("joy", "anger")
 
-    def test_it_answers_nobody_without_the_key(self, vllm: RunningServer) -> None:
-        answer = ask(vllm, "/v1/models", headers={"Authorization": "Bearer wrong"})
+    def test_it_answers_nobody_without_the_key(self, tiny_engine: RunningServer) -> None:
+        answer = ask(tiny_engine, "/v1/models", headers={"Authorization": "Bearer wrong"})
         assert answer.status_code == 401
-        assert ask(vllm, "/v1/models").json()["data"][0]["id"] == "tiny"
+        assert ask(tiny_engine, "/v1/models").json()["data"][0]["id"] == "tiny"
 
-    def test_its_socket_lies_behind_a_private_door(self, vllm: RunningServer) -> None:
-        assert vllm.endpoint.uds is not None
-        door = vllm.endpoint.uds.parents[1]
+    def test_its_socket_lies_behind_a_private_door(self, tiny_engine: RunningServer) -> None:
+        assert tiny_engine.endpoint.uds is not None
+        door = tiny_engine.endpoint.uds.parents[1]
         assert door.stat().st_mode & 0o777 == 0o700
-        assert len(str(vllm.endpoint.uds)) < 100
-        assert vllm.is_alive()
-        assert vllm.log_tail()
+        assert len(str(tiny_engine.endpoint.uds)) < 100
+        assert tiny_engine.is_alive()
+        assert tiny_engine.log_tail()
 
 
 def runs_with_a_folder() -> set[str]:

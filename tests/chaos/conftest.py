@@ -10,6 +10,7 @@ import pytest
 from tests.chaos import tally
 from tests.chaos.kills import Kill, Lane, survive
 from tests.chaos.machine import Machine, prepared, short_folder
+from tests.summary import tell
 
 LANES = 2
 """Gates at once: one a core of the machine that this suite's time is set for."""
@@ -22,10 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.chaos)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints what was done."""
-    for line in tally.lines():
-        terminalreporter.write_line(f"chaos: {line}")
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Has what was done printed."""
+    tell(session.config, *(f"chaos: {line}" for line in tally.lines()))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos import tally
 from tests.chaos.kills import Kill
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = (
     "remove what dead gates left",
