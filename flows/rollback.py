@@ -33,6 +33,8 @@ from assay.verdict_document import verdict_from_json
 from flows import journal as journals
 from flows.conclude import SEALS
 from flows.notary import Notary
+from flows.notices import rollback_notice
+from flows.notifying import tell
 from flows.settings import Settings
 
 STORE_TIMEOUT_S = 5.0
@@ -131,6 +133,11 @@ def roll_back(
     record.write(now(), outcome)
     _log(ports.notary, record, outcome, now())
     recorded_as = _recorded(ports.registry, record, outcome, progress)
+    if outcome.moved:
+        notice = rollback_notice(
+            way, reason=reason, run_id=run_id, who=settings.who, folder=folder
+        )
+        tell(notice, settings, progress)
     return RollbackResult(
         way=way, checks=checks, outcome=outcome, evidence_dir=folder, recorded_as=recorded_as
     )

@@ -19,6 +19,8 @@ variable                    meaning                               default
                             users can write, if several gate
 ``ASSAY_SIGNING_KEY``       the gate's private key, which signs   ``<home>/gate.key``, where
                             its verdicts                          there is one
+``ASSAY_NOTIFICATIONS``     who is told what became of a          ``notifications.yaml``, where
+                            release                               there is one
 ==========================  ====================================  =============================
 """
 
@@ -51,6 +53,7 @@ class Settings:
     cache_limit_bytes: int = 20 * 2**30
     named_key: Path | None = None
     devices: Path | None = None
+    notifications: Path | None = None
 
     @property
     def runs(self) -> Path:
@@ -124,7 +127,14 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         cache_limit_bytes=_size(env.get("ASSAY_CACHE_LIMIT") or "20GiB"),
         devices=Path(env.get("ASSAY_DEVICE_LOCKS") or _shared_folder()).absolute(),
         named_key=Path(key).absolute() if (key := env.get("ASSAY_SIGNING_KEY")) else None,
+        notifications=_notifications(env.get("ASSAY_NOTIFICATIONS")),
     )
+
+
+def _notifications(named: str | None) -> Path | None:
+    """Returns the file, which need not exist where it is not named."""
+    path = Path(named or "notifications.yaml").absolute()
+    return path if named or path.is_file() else None
 
 
 def _options(text: str) -> dict[str, Any]:

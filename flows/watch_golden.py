@@ -33,6 +33,8 @@ from flows.golden_health import (
     provenance_of,
 )
 from flows.golden_watch import STATE, Look, as_markdown, look, record
+from flows.notices import golden_notice
+from flows.notifying import tell
 from flows.settings import Settings, from_environment
 from flows.wiring import golden_source
 
@@ -74,8 +76,10 @@ def watch_golden(
     create_markdown_artifact(
         markdown=as_markdown(seen), key="golden-health", description=health.summary
     )
-    announce(seen)
+    degraded = announce(seen)
     record(seen, settings.home)
+    if degraded:
+        tell(golden_notice(seen), settings, flow_logger().info)
     write_page(settings.home / STATE.with_name("report.html"), health)
     if health.healthy:
         return Completed(name="Healthy", message=health.summary)

@@ -21,6 +21,7 @@ from assay.golden_manifest import GoldenStatement
 from assay.golden_set import GoldenRow, ProbeRow
 from assay.load.profile import LoadProfile
 from assay.load.report import LoadReport
+from assay.notifications.configuration import Notifications
 from assay.policy import Policy
 from assay.predictions import LatencyRow, PredictionRow
 from assay.relabelling.history import HistoryLine
@@ -58,6 +59,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "latency_sample": LatencyRow,
     "engine_sample": EngineRow,
     "load_report": LoadReport,
+    "notifications": Notifications,
     "policy": Policy,
     "production_request": RequestRow,
     "review": ReviewPolicy,

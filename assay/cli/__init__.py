@@ -27,6 +27,7 @@ from assay.cli import (
     golden,
     judging,
     loadtest,
+    notify,
     policy,
     review,
     rollback,
@@ -63,6 +64,7 @@ app.add_typer(store.app, name="store")
 app.add_typer(golden.app, name="golden")
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
+app.add_typer(notify.app, name="notify")
 app.add_typer(verify.app, name="audit-log")
 
 
