@@ -56,7 +56,7 @@ def test_there_is_a_template_for_each_kind() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_template_leaves_out_nothing_that_the_worker_expects(kind: str) -> None:
     mine, theirs = ours(kind), published(kind)
-    assert set(mine["job_configuration"]) == set(theirs["job_configuration"])
+    assert set(mine["job_configuration"]) >= set(theirs["job_configuration"])
     left_out = set(theirs["variables"]["properties"]) - set(mine["variables"]["properties"])
     assert left_out == FIXED[kind]
     for name, expected in theirs["variables"]["properties"].items():
@@ -83,6 +83,13 @@ def test_a_container_of_the_pool_has_no_rights_and_no_docker_socket() -> None:
     made = filled("docker")
     assert made["privileged"] is False
     assert made["auto_remove"] is True
+    assert made["container_create_kwargs"] == {
+        "user": "65534:65534",
+        "read_only": True,
+        "tmpfs": {"/tmp": "size=8g"},
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
     assert not any("docker.sock" in volume for volume in made["volumes"])
     assert "assay-keys:/etc/assay:ro" in made["volumes"]
 

@@ -1,0 +1,23 @@
+# The gate itself, for Prefect's Docker and Kubernetes pools; the engines (vLLM) are not in it.
+#   docker build --file deploy/prefect/gate.Dockerfile --tag assay/gate:latest .
+# Pin the base by digest before you rely on it: docker buildx imagetools inspect python:3.11-slim
+ARG BASE=python:3.11-slim
+FROM ${BASE} AS build
+WORKDIR /build
+COPY requirements.lock ./
+RUN python3 -m venv /opt/assay && /opt/assay/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY assay assay
+COPY evaluators evaluators
+COPY flows flows
+RUN /opt/assay/bin/pip install --no-cache-dir --no-deps .
+
+FROM ${BASE}
+# git: golden sets are named by their revision
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends git >/dev/null && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/assay /opt/assay
+# Your task.yaml, policy.yaml, serving.yaml and golden set: build from your own repository, or mount them here.
+WORKDIR /srv/assay
+COPY pyproject.toml prefect.yaml *.yaml ./
+ENV PATH=/opt/assay/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+USER 65534:65534
