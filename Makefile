@@ -58,6 +58,7 @@ bench: setup serving  ## ratios measured side by side in one run
 	$(BIN)/python -m bench.clients
 	$(BIN)/python -m bench.judgement
 	$(BIN)/python -m bench.store
+	$(BIN)/python -m bench.settle --out bench/results/settle.txt
 	$(MAKE) bench-load
 
 bench-load: setup serving  ## the load generator beside its peers, and against the truth

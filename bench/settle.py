@@ -1,0 +1,216 @@
+"""What waiting for the other engine to go quiet is worth, where cores are few.
+
+    .venv/bin/python -m bench.settle [--rounds 2] [--blocks 12] [--out bench/results/settle.txt]
+
+Two of the demonstration's models stand side by side, each in a real engine started by the process
+back end, and are timed as a gate times them, without a wait between the models (`settle_s` 0) and
+with the profile's (1.1). Both ways take turns in one run, in the order A B, B A, A B …, on the same
+engines and with the same questions, so that what else the machine does meets both. Printed for
+each: how much the blocks' medians differ, which is what waiting is meant to mend, and the ratio of
+the two models with its interval, which is what a verdict rests on. Also whose threads may run on
+which core, read from the kernel.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from assay.adapters.chat_aiohttp import AiohttpChat
+from assay.adapters.server_process import ProcessServer
+from assay.asking import golden_questions
+from assay.golden_set import load_golden
+from assay.interleaving import BlockPlan, SideBySide, closed_loop, interleaved_load
+from assay.latency_ratio import RatioEstimate, percentile_ratio
+from assay.ports import AskLimits, Question, ServeRequest
+from assay.records import ArtifactRef, Endpoint, LatencySample, PulledArtifact, Role
+from assay.serving_profile import Profile, load_serving
+from assay.task import Task, load_task
+from examples.emotion import demo
+from tests.end_to_end.machine import CACHE
+
+VERSIONS = {Role.PRODUCTION: "1.0.0", Role.CANDIDATE: "1.1.0"}
+PER_BLOCK, CONCURRENCY = 32, 16  # as in examples/emotion/policy.yaml
+ALPHA, REPLICATES = 0.05, 9999
+LIMIT = 2.0
+Times = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What one way of timing gave: the times to the first token of each block (ms), by model."""
+
+    settle_s: float
+    blocks: Mapping[Role, list[Times]]
+    seconds: float
+
+    def medians(self, role: Role) -> Times:
+        """The median of each block, in ms."""
+        return np.array([np.median(block) for block in self.blocks[role]])
+
+    def ratio(self) -> RatioEstimate:
+        """The candidate's median over production's, bounded as a gate bounds it."""
+        return percentile_ratio(
+            self.blocks[Role.CANDIDATE],
+            self.blocks[Role.PRODUCTION],
+            0.5,
+            limit=LIMIT,
+            alpha=ALPHA,
+            replicates=REPLICATES,
+            seed=np.random.SeedSequence(1),
+        )
+
+
+def main() -> None:
+    """Times both ways, prints them side by side, and writes what it printed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--blocks", type=int, default=12)
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    task = load_task(demo.ROOT / "task.yaml")
+    profile = load_serving(demo.ROOT / "serving.yaml").profile("cpu")
+    golden = load_golden(demo.ROOT / "golden_data/golden.jsonl", task.labels)
+    questions = golden_questions(task, golden.cases)
+    waits = (0.0, profile.settle_s)
+    if not profile.settle_s:
+        raise SystemExit("serving.yaml: profile 'cpu' has no settle_s; there is nothing to compare")
+    taken: dict[float, list[Way]] = {wait: [] for wait in waits}
+    with engines(task, profile) as stage:
+        bound = whose_cores()
+        timed(stage, questions, 0.0, blocks=1, seed=0)  # the first questions are dearer
+        for number in range(chosen.rounds):
+            for wait in waits if number % 2 == 0 else waits[::-1]:
+                taken[wait].append(timed(stage, questions, wait, chosen.blocks, seed=number + 1))
+    text = report([together(taken[wait]) for wait in waits], bound)
+    print(text, end="")
+    if chosen.out:
+        chosen.out.write_text(text)
+
+
+@contextmanager
+def engines(task: Task, profile: Profile) -> Iterator[SideBySide]:
+    """Both engines, up and ready; they start one after the other."""
+    models = CACHE / "emotion-demo"
+    demo.run([".venv-serving/bin/python", "examples/emotion/build.py", "--out", str(models)])
+    with ExitStack() as stack:
+        caches = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-bench-")))
+        endpoints: dict[Role, Endpoint] = {}
+        for role, version in VERSIONS.items():
+            request = ServeRequest(
+                artifact=PulledArtifact(
+                    ref=ArtifactRef(model=demo.MODEL, version=version, digest=f"sha256:{'0' * 64}"),
+                    folder=models / version,
+                    metadata={},
+                    size_bytes=sum(file.stat().st_size for file in (models / version).iterdir()),
+                ),
+                name=demo.MODEL,
+                role=role,
+                profile=profile,
+                profile_name="cpu",
+                run_id="bench",
+                readiness_messages=task.render(task.readiness_text),
+                cache_dir=caches,
+            )
+            launched = stack.enter_context(ProcessServer().launch(request))
+            endpoints[role] = launched.wait_ready(lambda line: None).endpoint
+        yield SideBySide(endpoints)
+
+
+def timed(
+    stage: SideBySide, questions: Sequence[Question], settle_s: float, blocks: int, seed: int
+) -> Way:
+    """Times both models once."""
+    began = time.monotonic()
+    loads = interleaved_load(
+        closed_loop(
+            AiohttpChat(), AskLimits(concurrency=CONCURRENCY, request_timeout_s=60.0), "bench"
+        ),
+        stage,
+        list(VERSIONS),
+        questions,
+        BlockPlan(looks=(blocks,), per_block=PER_BLOCK, seed=seed, settle_s=settle_s),
+        progress=lambda line: None,
+    )
+    return Way(
+        settle_s=settle_s,
+        blocks={role: by_block(loads.samples[role]) for role in VERSIONS},
+        seconds=time.monotonic() - began,
+    )
+
+
+def by_block(samples: Sequence[LatencySample]) -> list[Times]:
+    """The times to the first token of each block, in ms; a block without one is an error."""
+    blocks: dict[int, list[float]] = {}
+    for sample in samples:
+        if sample.ttft_ms is not None:
+            blocks.setdefault(sample.block, []).append(sample.ttft_ms)
+    return [np.array(blocks[number]) for number in sorted(blocks)]
+
+
+def together(ways: Sequence[Way]) -> Way:
+    """Joins the rounds of one way."""
+    return Way(
+        settle_s=ways[0].settle_s,
+        blocks={role: [block for way in ways for block in way.blocks[role]] for role in VERSIONS},
+        seconds=sum(way.seconds for way in ways),
+    )
+
+
+def whose_cores() -> list[str]:
+    """Says on which cores the threads of each engine's worker may run, as the kernel has it."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            threads = process.threads()
+            masks = Counter(tuple(sorted(os.sched_getaffinity(thread.id))) for thread in threads)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            continue
+        if any(len(cores) < (os.cpu_count() or 1) for cores in masks):
+            each = ", ".join(
+                f"{count} on {'+'.join(map(str, cores))}" for cores, count in sorted(masks.items())
+            )
+            found.append(f"{process.name()} {process.pid}: threads {each}")
+    return found
+
+
+def report(ways: Sequence[Way], bound: Sequence[str]) -> str:
+    """The two ways side by side."""
+    rows: list[tuple[str, list[str]]] = [
+        ("seconds waited at each change of the model", [f"{way.settle_s:g}" for way in ways]),
+        ("blocks of each model", [str(len(way.blocks[Role.CANDIDATE])) for way in ways]),
+        ("seconds the timing took", [f"{way.seconds:.0f}" for way in ways]),
+    ]
+    for role in (Role.CANDIDATE, Role.PRODUCTION):
+        spread = [np.quantile(way.medians(role), [0.1, 0.5, 0.9]) for way in ways]
+        name = f"{role.value}, medians of the blocks"
+        rows += [
+            (f"{name}: 10th to 90th percentile, ms", [f"{s[0]:.0f} to {s[2]:.0f}" for s in spread]),
+            (f"{name}: the middle one, ms", [f"{s[1]:.0f}" for s in spread]),
+            (f"{name}: 90th over 10th percentile", [f"{s[2] / s[0]:.2f}" for s in spread]),
+        ]
+    ratios = [way.ratio() for way in ways]
+    rows += [
+        ("ratio of the medians", [f"{r.value:.2f}" for r in ratios]),
+        (
+            f"  its interval ({1 - 2 * ALPHA:.0%})",
+            [f"{r.lower:.2f} to {r.upper:.2f}" for r in ratios],
+        ),
+        ("  upper over lower bound", [f"{r.upper / r.lower:.2f}" for r in ratios]),
+    ]
+    lines = [f"{name:<62}{values[0]:>14}{values[1]:>14}" for name, values in rows]
+    load = f"load of the machine in the last 15 minutes: {os.getloadavg()[2]:.1f}"
+    return "\n".join([*lines, f"{os.cpu_count()} cores; {load}", *bound]) + "\n"
+
+
+if __name__ == "__main__":
+    main()
