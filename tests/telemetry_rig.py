@@ -72,9 +72,9 @@ class Receiver:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            do_PUT = do_POST
+            do_PUT = do_POST  # noqa: N815 - the library's name
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *said: Any) -> None:
                 """Says nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,5 +1,6 @@
 """`assay gate`, and the commands about this machine: `reap` and `doctor`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -74,7 +75,8 @@ def gate(
 
     if resume is not None:
         _refuse_others(context)
-        _finish(_resumed(resume), as_json=as_json, junit=junit, summary=summary)
+        with ExitStack() as held:
+            _finish(_resumed(resume, held), as_json=as_json, junit=junit, summary=summary)
     if model is None or version is None:
         raise typer.BadParameter(
             "no MODEL and VERSION; expected both, or --resume RUN; say what is to be judged"
@@ -93,10 +95,11 @@ def gate(
         report_dir=report_dir,
         production_serving=production_serving,
     )
-    _finish(_gated(request), as_json=as_json, junit=junit, summary=summary)
+    with ExitStack() as held:
+        _finish(_gated(request, held), as_json=as_json, junit=junit, summary=summary)
 
 
-def _gated(request: "GateRequest") -> "GateResult":
+def _gated(request: "GateRequest", held: ExitStack) -> "GateResult":
     from flows.conduct import conduct
     from flows.request import load_documents
     from flows.settings import from_environment
@@ -106,16 +109,18 @@ def _gated(request: "GateRequest") -> "GateResult":
     load_documents(request)  # a wrong file is said before a missing key or engine is
     settings, progress = from_environment(), TimedProgress()
     with results_only():
+        ports = wire(request, settings)
+        held.callback(ports.watch.close)  # telemetry has its time after the verdict is printed
         return conduct(
             request,
             settings=settings,
-            ports=wire(request, settings),
+            ports=ports,
             steps=PlainSteps(progress),
             progress=progress,
         )
 
 
-def _resumed(run_id: str) -> "GateResult":
+def _resumed(run_id: str, held: ExitStack) -> "GateResult":
     from flows import resuming
     from flows.conduct import conduct
     from flows.settings import from_environment
@@ -128,10 +133,12 @@ def _resumed(run_id: str) -> "GateResult":
         if done is not None:
             return done
         request = resuming.request_of(settings, run_id)
+        ports = wire(request, settings)
+        held.callback(ports.watch.close)
         return conduct(
             request,
             settings=settings,
-            ports=wire(request, settings),
+            ports=ports,
             steps=PlainSteps(progress),
             progress=progress,
             resume=run_id,
