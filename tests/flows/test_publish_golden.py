@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from assay.adapters.golden_dvc import DvcGoldenSource
-from assay.errors import AssayError, ConfigError, InfrastructureError
+from assay.errors import ArtifactError, AssayError, ConfigError, InfrastructureError
 from assay.golden_manifest import MANIFEST_FILE, verify_manifest
 from assay.trust import TrustedKeys, trusted_key
 from tests.flows.golden_repo import IDENTITY, Desk, dvc, make_desk, make_repository, run
@@ -122,6 +122,31 @@ def test_killed_at_a_step_one_version_is_in_force_and_the_same_command_goes_on(
     assert desk.publish().resumed == bool(expected)
     assert_new(desk)
     assert len(desk.log.held) == 1
+    assert len(desk.audit.verify().entries) == 1
+
+
+def test_a_publication_is_in_the_audit_log_with_version_digest_and_who(desk: Desk) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        desk.publish(interrupt_at=("commit it", True))
+    assert desk.audit.entries() == (), "nothing was published"
+    done = desk.publish()
+    (entry,) = desk.audit.verify().entries
+    assert (entry.what, entry.who, entry.version) == ("golden published", "curator", "1.1.0")
+    assert entry.digests == {"golden": done.digest}
+    assert entry.note == f"golden-v1.1.0, commit {done.commit[:12]}: more anger"
+
+
+def test_a_broken_audit_log_is_said_and_the_same_command_goes_on_once_it_is_mended(
+    desk: Desk,
+) -> None:
+    path = desk.root.parent / "audit.jsonl"
+    path.write_text("{}\n")
+    with pytest.raises(ArtifactError, match="audit-log"):
+        desk.publish()
+    assert in_force(desk) == "golden-v1.1.0"
+    path.unlink()
+    assert desk.publish().resumed
+    assert_new(desk)
     assert len(desk.audit.verify().entries) == 1
 
 

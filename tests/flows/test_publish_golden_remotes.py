@@ -207,6 +207,7 @@ def test_the_command_publishes_a_proposals_folder(
     desk = _with_proposal(tmp_path)
     monkeypatch.chdir(desk.root)
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ASSAY_WHO", "ada")
     key = str(tmp_path / "keys" / "release.key")
     command = ["golden", "publish", str(tmp_path / "proposal"), "--why", "w", "--key", key]
     capfd.readouterr()
@@ -217,6 +218,10 @@ def test_the_command_publishes_a_proposals_folder(
     assert (desk.root / "golden_data" / "answers.jsonl.dvc").is_file()
     assert main([*command, "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["resumed"]
+    assert main(["audit-log", "show"]) == 0
+    (shown,) = capfd.readouterr().out.splitlines()
+    assert " ada: golden published 1.1.0 golden-v1.1.0, commit " in shown
+    assert shown.endswith(": w")
 
 
 def test_a_proposal_that_was_changed_or_is_stale_is_refused(tmp_path: Path) -> None:
