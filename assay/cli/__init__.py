@@ -25,6 +25,7 @@ from assay.cli import (
     explain,
     gate,
     golden,
+    init,
     judging,
     loadtest,
     notify,
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init")(init.init)
 app.command("gate")(gate.gate)
 app.command("judge")(judging.judge_command)
 app.command("verify")(verify.verify)
