@@ -142,6 +142,8 @@ class OpenAIServer:
             if isinstance(reply, Fail):
                 return await _misbehave(request, body, reply)
             return await self._say(request, body, reply)
+        except ConnectionResetError:  # the client has gone, which is no error of a server's
+            return web.Response()
         finally:
             self.in_flight -= 1
 

@@ -24,6 +24,8 @@ from assay.records import AnswerStatus, Endpoint
 from assay.task import Decoding
 from tests.openai_server import Fail, OpenAIServer, Say, Script
 
+pytestmark = pytest.mark.alone
+
 KINDS = {"drop": "connection", "half": "broken", "bad_event": "garbage", "stall": "timeout"}
 
 
@@ -119,7 +121,6 @@ def in_memory(script: Script) -> Callable[[Any], Scripted | Failure]:
 SAY = Say(words="joy and more", first_token_s=0.03, token_s=0.02)
 
 
-@pytest.mark.alone
 def test_an_open_loop_starts_every_request_when_it_was_meant_to(build: Build) -> None:
     stage = build(lambda body: SAY)
     plan = even(50.0, 30)
@@ -136,7 +137,6 @@ def test_an_open_loop_starts_every_request_when_it_was_meant_to(build: Build) ->
     assert 0 < run.cpu_s < run.wall_s
 
 
-@pytest.mark.alone
 def test_times_are_those_of_the_answer(build: Build) -> None:
     stage = build(lambda body: SAY)
     stage.run(even(20.0, 8))
@@ -152,7 +152,6 @@ def test_times_are_those_of_the_answer(build: Build) -> None:
     assert 15 < np.median([gap for r in stage.requests for gap in r.gaps_ms]) < 100
 
 
-@pytest.mark.alone
 def test_a_slow_server_does_not_slow_the_arrivals(build: Build) -> None:
     stage = build(lambda body: Say(words="joy", first_token_s=0.5))
     run = stage.run(even(100.0, 40))
@@ -161,7 +160,6 @@ def test_a_slow_server_does_not_slow_the_arrivals(build: Build) -> None:
     assert np.median([r.started_s for r in stage.requests]) < 0.45
 
 
-@pytest.mark.alone
 def test_a_request_that_waits_for_a_place_counts_the_wait_and_not_as_lag(build: Build) -> None:
     stage = build(lambda body: Say(words="joy", first_token_s=0.2))
     run = stage.run(even(100.0, 6, most_in_flight=2))
@@ -184,7 +182,6 @@ def test_a_closed_loop_keeps_so_many_in_flight_and_ends_by_count(build: Build) -
     assert all(r.intended_s == r.started_s for r in stage.requests)
 
 
-@pytest.mark.alone
 def test_a_closed_loop_ends_by_time(build: Build) -> None:
     stage = build(lambda body: Say(words="joy", first_token_s=0.02))
     run = stage.run(
@@ -248,7 +245,6 @@ def test_a_server_that_never_answers_times_out_each_request(build: Build) -> Non
     assert run.stopped is None
 
 
-@pytest.mark.alone
 def test_a_slow_trickle_times_out_and_its_first_word_is_known(build: Build) -> None:
     stage = build(lambda body: Say(words="a b c d e f g h", first_token_s=0.05, token_s=0.1))
     stage.run(even(50.0, 3, request_timeout_s=0.3))
