@@ -87,8 +87,7 @@ def golden_health(
         today: the day of the check; the clock's, UTC, if None.
 
     Raises:
-        ConfigError: a file named in `sources` is not what it must be.
-        ArtifactError: evidence was changed after it was sealed.
+        ConfigError: a file or folder named in `sources` is not what it must be.
         EvaluatorError: the structure could not be checked.
     """
     rules = load_rules(sources.rules)
@@ -136,13 +135,13 @@ def stored_answers(golden: GoldenSet, folders: Sequence[Path]) -> list[ModelAnsw
     artifact's digest.
 
     Raises:
-        ConfigError: a folder is no evidence.
-        ArtifactError: one was changed after it was sealed.
+        ConfigError: a folder is no evidence, or was changed after it was sealed: which says
+            nothing about the golden set.
     """
     current = {case.id: (case.text_sha256, case.label) for case in golden.cases}
     found: dict[str, ModelAnswers] = {}
     for folder in folders:
-        evidence.check_seal(folder)
+        _check_seal(folder)
         index = folder / "golden_index.jsonl"
         if not index.is_file():
             continue  # a gate that was refused before any model was asked
@@ -163,6 +162,13 @@ def stored_answers(golden: GoldenSet, folders: Sequence[Path]) -> list[ModelAnsw
                     name = f"{ref.model} {ref.version}"
                     found[ref.digest] = ModelAnswers(model=name, answers=answers)
     return list(found.values())
+
+
+def _check_seal(folder: Path) -> None:
+    try:
+        evidence.check_seal(folder)
+    except ArtifactError as error:  # not of what is checked here: it must not look like a finding
+        raise ConfigError(f"--evidence: {error}") from error
 
 
 def _first_answers(rows: Sequence[Prediction], cases: set[str]) -> dict[str, Prediction]:
