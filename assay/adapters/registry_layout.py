@@ -1,7 +1,7 @@
-"""What a gate looks like in MLflow: names, tags, notes and tables, as plain values.
+"""What a gate looks like in MLflow: names, tags, parameters and tables, as plain values.
 
-Decides every key and every text that MLflow gets to see. No case's text is among them: golden cases
-appear by their ids. Writing them is `registry_mlflow`'s.
+Decides every key and every table that MLflow gets to see. No case's text is among them: golden
+cases appear by their ids. Writing them is `registry_runs`', descriptions are `registry_pages`'.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from assay import digests, evidence
 from assay.golden_set import GoldenSet
 from assay.ports import GateRecord
-from assay.records import Prediction, VerdictKind, WayBack
+from assay.records import Prediction, Role, VerdictKind, WayBack
 from assay.verdict import verdict_bytes
 
 LEDGER = "assay.ledger."
@@ -29,9 +29,14 @@ VERDICT_FILE = "verdict.json"
 AUDIT_HEAD = "assay.audit_head"
 """Tag of a gate's run: how long the audit log was when its promotion was asked for."""
 
+CONFUSION_KEY = "confusion"
+"""Name of the picture of a model's answers, the same on both child runs."""
+
+DIFFERENCES_FILE = "plots/differences.png"
+
 # Column sizes of MLflow's tables: SQLite lets longer values pass, PostgreSQL does not.
-_NOTE_CHARACTERS = 4900
 _REASON_CHARACTERS = 4000
+_PARAM_CHARACTERS = 5000
 _NOT_IN_A_KEY = re.compile(r"[^\w.\- :/]")
 
 
@@ -84,11 +89,25 @@ def version_tags(gate: GateRecord, gate_run: str) -> dict[str, str]:
     return tags if gate.sequence is None else tags | {SEQUENCE: str(gate.sequence)}
 
 
-def note(gate: GateRecord) -> str:
-    """Returns the verdict in Markdown, for the pages of the run and of the version."""
-    steps = "\n".join(f"- {step}" for step in gate.verdict.next_steps)
-    text = f"**{gate.verdict.verdict.value}**: {gate.verdict.summary}\n\n{steps}\n"
-    return text[:_NOTE_CHARACTERS]
+def model_params(gate: GateRecord, role: Role) -> dict[str, str]:
+    """Returns how one model of a gate was measured; what is not known is absent."""
+    context = gate.context
+    own = context.candidate if role is Role.CANDIDATE else context.production
+    engine = context.engine
+    if role is Role.PRODUCTION and context.production_engine is not None:
+        engine = context.production_engine
+    params = {"model": gate.model, "role": role.value, "golden": gate.golden.revision}
+    if own is not None:
+        params |= {"version": own.version, "artifact_digest": own.digest}
+    if engine is not None:
+        params |= {
+            "engine": f"{engine.engine} {engine.version}",
+            "engine_image": engine.image,
+            "engine_arguments": " ".join(engine.arguments),
+            "profile": engine.profile,
+            "hardware": engine.hardware,
+        }
+    return {key: value[:_PARAM_CHARACTERS] for key, value in params.items() if value}
 
 
 def metric_keys(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -59,7 +59,9 @@ class MlflowRegistry(MlflowRuns):
     def repair(self, model: str) -> str | None:
         """Ends a half-done move (see `registry_moves.repair`)."""
         with self._alone(model):
-            return aliases.repair(self._versions, model)
+            done = aliases.repair(self._versions, model)
+            self._versions.write_page(model)
+            return done
 
     def promote(
         self,
@@ -73,7 +75,7 @@ class MlflowRegistry(MlflowRuns):
         """Moves `production` to `ref` (see `registry_aliases.promote`)."""
         with self._alone(ref.model):
             self._turns.still_held(ref.model)
-            return aliases.promote(
+            outcome = aliases.promote(
                 self._versions,
                 ref,
                 expected=expected,
@@ -83,6 +85,8 @@ class MlflowRegistry(MlflowRuns):
                 keep=lambda: self.keep_warrant(gate_run, warrant),
                 settings=settings,
             )
+            self._versions.write_page(ref.model)
+            return outcome
 
     def way_back(self, model: str, to_version: str | None) -> WayBack:
         """Returns where `production` may go back to (see `registry_aliases.way_back`)."""
@@ -93,7 +97,9 @@ class MlflowRegistry(MlflowRuns):
     def move_back(self, way: WayBack, *, reason: str, who: str, run: str) -> PromotionOutcome:
         """Moves `production` back (see `registry_aliases.move_back`)."""
         with self._alone(way.current.model):
-            return aliases.move_back(self._versions, way, reason=reason, who=who, run=run)
+            outcome = aliases.move_back(self._versions, way, reason=reason, who=who, run=run)
+            self._versions.write_page(way.current.model)
+            return outcome
 
     @contextmanager
     def _alone(self, model: str) -> Iterator[None]:

@@ -33,6 +33,10 @@ LATEST_MOVE = "assay.latest_move"
 """Tag of a model: the latest move of `production`, and whether it is done."""
 
 
+MOVED = "assay.moved/"
+"""Begins the tags of a model that tell its moves of `production`, one a move, by their time."""
+
+
 class MoveTable(Protocol):
     """What a registry must be able to do for an alias to be moved and a move repaired."""
 
@@ -134,6 +138,7 @@ class Moving:
                 "what, then run the same command again"
             )
         _confirm(table, model, move, leaving, target)
+        _tell(table, model, move)
         _note(table, model, move.model_copy(update={"state": "done"}))
 
 
@@ -158,6 +163,7 @@ def repair(table: MoveTable, model: str) -> str | None:
     what = f"the move of production to {move.target.version} that run {move.run} began"
     if current is not None and number == move.target.number:
         _confirm(table, model, move, _version(model, move.leaving), current)
+        _tell(table, model, move)
         state, said = "done", f"{what} had happened: it is confirmed now"
     elif number == (move.leaving.number if move.leaving else None):
         if move.kind == "promote":
@@ -193,6 +199,20 @@ def _confirm(
         table.tag(leaving, ROLLED_BACK, f"{move.who}: {move.why}")
 
 
+def told(move: Move) -> str:
+    """Returns a move in one line, which ends with the run that asked for it."""
+    leaving = "nothing" if move.leaving is None else move.leaving.version
+    line = f"{leaving} → {move.target.version}"
+    if move.kind == "move_back":
+        line += f", moved back by {move.who}: {move.why}"
+    return f"{line[:_LONGEST]}; run {move.run}"
+
+
+def _tell(table: MoveTable, model: str, move: Move) -> None:
+    """Adds a move that happened to the model's history; a second time changes nothing."""
+    table.note(model, f"{MOVED}{move.at}/{move.target.number}", told(move))
+
+
 def _version(model: str, place: Place | None) -> RegisteredVersion | None:
     if place is None:
         return None
@@ -209,6 +229,10 @@ def _place(version: RegisteredVersion | None) -> Place | None:
 
 def _note(table: MoveTable, model: str, move: Move) -> None:
     table.note(model, LATEST_MOVE, move.model_dump_json())
+
+
+_LONGEST = 1000
+"""Characters of a line of history: a reason may be long, MLflow's column is not."""
 
 
 def _now() -> str:

@@ -1,9 +1,9 @@
 """Gates as MLflow runs: one experiment a model, one parent run a gate, one child run a model.
 
 Decides how a finished gate is written so that a process killed half-way leaves nothing that counts:
-a run counts once it is `FINISHED` and has a verdict tag, and both come last. What is written is
-`registry_layout`'s, how versions are registered `registry_versions`', how errors look
-`registry_connection`'s.
+a run counts once it is `FINISHED` and has a verdict tag, and both come last. Names and tables are
+`registry_layout`'s, the child runs `registry_model_runs`', descriptions `registry_pages`', how
+versions are registered `registry_versions`', how errors look `registry_connection`'s.
 """
 
 import json
@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
-
 from assay import digests
 from assay.adapters import registry_layout as layout
+from assay.adapters import registry_pages as pages
 from assay.adapters.registry_connection import MlflowConnection
+from assay.adapters.registry_model_runs import ModelRuns
 from assay.adapters.registry_versions import MlflowVersions
 from assay.artifact import check_model_name
 from assay.errors import ConfigError, InfrastructureError
@@ -27,7 +27,6 @@ from assay.warrant import Warrant
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
-_METRICS_PER_BATCH = 500
 _RUNS_PER_PAGE = 500
 
 
@@ -37,6 +36,7 @@ class MlflowRuns:
     def __init__(self, connection: MlflowConnection, versions: MlflowVersions) -> None:
         self._mlflow = connection
         self._versions = versions
+        self._models = ModelRuns(connection)
 
     def recorded_verdict(self, key: Mapping[str, str]) -> tuple[str, Mapping[str, object]] | None:
         """Returns (run id, verdict document) of the latest valid run with the same inputs.
@@ -188,7 +188,9 @@ class MlflowRuns:
         if database is not None:  # MLflow's default is below wherever this process stands
             location = (database.parent / "mlflow-artifacts" / model).as_uri()
         try:
-            self._mlflow.client.create_experiment(model, artifact_location=location)
+            self._mlflow.client.create_experiment(
+                model, artifact_location=location, tags=pages.EXPERIMENT_TAGS
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another gate was first
                 raise
@@ -214,64 +216,19 @@ class MlflowRuns:
                 experiment, run_name=f"gate {gate.version}", tags=layout.parent_tags(gate)
             ).info.run_id
         )
-        for role, metrics in gate.verdict.metrics.items():
-            self._write_child(experiment, parent, Role(role), metrics, gate)
-        self._write_dataset(parent, gate)
+        children = [
+            self._models.write(experiment, parent, Role(role), metrics, gate)
+            for role, metrics in gate.verdict.metrics.items()
+        ]
+        self._models.write_dataset(parent, gate)
         client.log_artifacts(parent, str(gate.evidence_dir))
-        client.set_tag(parent, "mlflow.note.content", layout.note(gate))
-        self._versions.register(gate, parent)
+        links = pages.Links(experiment)
+        text = pages.run_page(gate.verdict, links, parent, children)
+        client.set_tag(parent, "mlflow.note.content", text)
+        self._versions.register(gate, parent, links)
         client.set_tag(parent, layout.VERDICT, gate.verdict.verdict.value)
         client.set_terminated(parent, "FINISHED")
         return parent
-
-    def _write_child(
-        self,
-        experiment: str,
-        parent: str,
-        role: Role,
-        metrics: Mapping[str, float],
-        gate: GateRecord,
-    ) -> None:
-        from mlflow.entities import Metric, Param
-
-        client, context = self._mlflow.client, gate.context
-        ref = context.candidate if role is Role.CANDIDATE else context.production
-        tags = {"mlflow.parentRunId": parent, "assay.role": role.value}
-        params = [Param("model", gate.model), Param("role", role.value)]
-        if ref is not None:
-            tags[layout.DIGEST] = ref.digest
-            params.append(Param("version", ref.version))
-        name = f"{role.value} {ref.version}" if ref else role.value
-        info = client.create_run(experiment, run_name=name, tags=tags).info
-        values = [
-            Metric(key, value, info.start_time, 0)
-            for key, value in layout.metric_keys(metrics).items()
-        ]
-        client.log_batch(info.run_id, params=params)
-        for start in range(0, len(values), _METRICS_PER_BATCH):
-            client.log_batch(info.run_id, metrics=values[start : start + _METRICS_PER_BATCH])
-        self._write_dataset(info.run_id, gate)
-        rows = gate.predictions.get(role, ())
-        if rows:
-            table = layout.predictions_table(rows, gate.golden)
-            client.log_table(info.run_id, table, "predictions.json")
-        client.set_terminated(info.run_id, "FINISHED")
-
-    def _write_dataset(self, run: str, gate: GateRecord) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-        from mlflow.exceptions import MlflowException
-
-        dataset = Dataset(**layout.dataset_fields(gate.golden))
-        context = InputTag(key="mlflow.data.context", value="golden")
-        # MLflow looks for the dataset and then inserts it: of two gates that meet a new golden set
-        # at once, the slower one's insert is refused, and finds the row when it asks again.
-        again = Retrying(
-            retry=retry_if_exception_type(MlflowException),
-            stop=stop_after_attempt(3),
-            wait=wait_random(max=0.2),
-            reraise=True,
-        )
-        again(self._mlflow.client.log_inputs, run, datasets=[DatasetInput(dataset, [context])])
 
 
 def _quotable(value: str) -> str:

@@ -7,14 +7,16 @@ what it says of its gates. When an alias may move is `registry_aliases`'.
 from typing import TYPE_CHECKING
 
 from assay.adapters import registry_layout as layout
+from assay.adapters import registry_pages as pages
 from assay.adapters.registry_aliases import CANDIDATE, SETTINGS
 from assay.adapters.registry_connection import MlflowConnection
+from assay.adapters.registry_moves import MOVED, PREVIOUS, PRODUCTION
 from assay.errors import ConfigError
 from assay.ports import GateRecord
 from assay.records import ArtifactRef, RegisteredVersion
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 _MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 """What MLflow says of a missing alias, and of a missing model."""
@@ -95,18 +97,58 @@ class MlflowVersions:
         value = found.tags.get(key)
         return None if value is None else str(value)
 
-    def register(self, gate: GateRecord, gate_run: str) -> None:
+    def register(self, gate: GateRecord, gate_run: str, links: pages.Links) -> None:
         """Registers the candidate of a gate, if its artifact was verified, and says how it went."""
-        ref = gate.context.candidate
-        if ref is None or gate.source is None:
+        if gate.context.candidate is not None and gate.source is not None:
+            self._register(gate, gate.context.candidate, gate.source, gate_run, links)
+            self.write_page(gate.model)
+
+    def write_page(self, model: str) -> None:
+        """Says on the model's page what its aliases name and how `production` moved."""
+        from mlflow.exceptions import MlflowException
+
+        client = self._mlflow.client
+        try:
+            found = client.get_registered_model(model)
+        except MlflowException as error:
+            if error.error_code not in _MISSING:
+                raise
             return
+        experiment = client.get_experiment_by_name(model)
+        if experiment is None:
+            return
+        moves = {
+            key.removeprefix(MOVED): value
+            for key, value in found.tags.items()
+            if key.startswith(MOVED)
+        }
+        rows = [self._row(model, alias, str(found.aliases[alias])) for alias in _shown(found)]
+        before = found.description or ""
+        text = pages.model_page(before, pages.Links(str(experiment.experiment_id)), rows, moves)
+        if text != before:
+            client.update_registered_model(model, description=text)
+
+    def _row(self, model: str, alias: str, number: str) -> pages.AliasRow:
+        tags = self._mlflow.client.get_model_version(model, number).tags
+        return pages.AliasRow(
+            alias=alias,
+            version=tags.get(layout.VERSION, "registered by no gate"),
+            number=number,
+            verdict=tags.get(layout.VERDICT, "none"),
+            gate_run=tags.get(layout.GATE_RUN),
+        )
+
+    def _register(
+        self, gate: GateRecord, ref: ArtifactRef, source: str, gate_run: str, links: pages.Links
+    ) -> None:
         client = self._mlflow.client
         self._ensure_model(ref.model)
         found = self._find(ref)
         if found is None:
             found = client.create_model_version(
                 ref.model,
-                source=gate.source,
+                source=source,
+                run_id=gate_run,
                 tags={layout.VERSION: ref.version, layout.DIGEST: ref.digest},
                 await_creation_for=0,
             )
@@ -116,7 +158,8 @@ class MlflowVersions:
             return  # a run that learnt nothing does not hide what an earlier one learnt
         for key, value in layout.version_tags(gate, gate_run).items():
             client.set_model_version_tag(ref.model, found.version, key, value)
-        client.update_model_version(ref.model, found.version, description=layout.note(gate))
+        text = pages.version_page(gate.verdict, links, gate_run)
+        client.update_model_version(ref.model, found.version, description=text)
 
     def _ensure_model(self, model: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -134,6 +177,12 @@ class MlflowVersions:
         )
         same = [one for one in found if one.tags.get(layout.VERSION) == ref.version]
         return min(same, key=lambda one: int(one.version)) if same else None
+
+
+def _shown(found: "RegisteredModel") -> list[str]:
+    """Returns a model's aliases, the gate's own first."""
+    own = [alias for alias in (PRODUCTION, PREVIOUS, CANDIDATE) if alias in found.aliases]
+    return own + sorted(set(found.aliases) - set(own))
 
 
 def _record(found: "ModelVersion") -> RegisteredVersion:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.adapters.registry_connection import MlflowConnection
+from assay.adapters.registry_pages import EXPERIMENT_TAGS
 from assay.artifact import check_model_name
 from assay.errors import ConfigError
 from assay.tuning.ports import StudyRecord
@@ -109,7 +110,9 @@ class MlflowTuningLog:
         if database is not None:  # MLflow's default is below wherever this process stands
             location = (database.parent / "mlflow-artifacts" / model).as_uri()
         try:
-            return str(client.create_experiment(model, artifact_location=location))
+            return str(
+                client.create_experiment(model, artifact_location=location, tags=EXPERIMENT_TAGS)
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

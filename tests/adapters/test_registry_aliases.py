@@ -59,8 +59,8 @@ def with_production(registry: InMemoryRegistry, folder: Path) -> str:
     return registry.record(gate(folder, "1.1.0", against=ref("1.0.0"), run_id="second"))
 
 
-WRITES = 5
-"""Intent, previous-production, production, who promoted it, done."""
+WRITES = 6
+"""Intent, previous-production, production, who promoted it, the model's history, done."""
 
 
 def aliases(registry: InMemoryRegistry) -> dict[str, str | None]:

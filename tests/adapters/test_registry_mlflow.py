@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from assay import digests, evidence
-from assay.adapters import registry_claim, registry_runs
+from assay.adapters import registry_claim, registry_pages, registry_runs
 from assay.adapters.registry_mlflow import MlflowRegistry
 from assay.errors import ConfigError, InfrastructureError
 from assay.records import VerdictKind
@@ -58,7 +58,12 @@ def test_a_gate_is_a_parent_and_a_comparable_child_run_a_model(
     run = client.get_run(parent)
     assert run.data.tags["assay.verdict"] == "promote"
     assert run.data.tags["mlflow.user"] == "ada"
-    assert "promote" in run.data.tags["mlflow.note.content"]
+    described = run.data.tags["mlflow.note.content"]
+    assert described.startswith("# promote\n")
+    assert f"runs/{parent}/artifacts/report.html" in described
+    assert all(
+        child.info.run_id in described for child in (*found["candidate"], *found["production"])
+    )
 
 
 def test_the_golden_set_is_a_dataset_with_its_digest(
@@ -112,7 +117,75 @@ def test_a_version_names_the_store_and_says_how_its_gate_went(
     assert version.tags["assay.verdict"] == "block"
     assert version.tags["assay.gate_run"] == parent
     assert version.tags["assay.reason"] == f"{MODEL} 1.1.0: block."
-    assert version.description.startswith("**block**")
+    assert version.run_id == parent
+    assert version.description.startswith("# block\n")
+    assert f"runs/{parent}/artifacts/report.html" in version.description
+
+
+def test_both_child_runs_carry_the_same_names_so_that_every_chart_holds_both(
+    stage: Stage, client: MlflowClient, tmp_path: Path
+) -> None:
+    stage.registry.record(gate(tmp_path, against=ref("1.0.0")))
+    found = runs(client)
+    (candidate,), (production,) = found["candidate"], found["production"]
+    assert candidate.data.params.keys() == production.data.params.keys()
+    differing = {k for k, v in candidate.data.params.items() if production.data.params[k] != v}
+    assert differing == {"role", "version", "artifact_digest"}
+    for child in (candidate, production):
+        (image,) = client.list_artifacts(child.info.run_id, "images")[:1]
+        assert image.path.startswith("images/confusion")
+        assert child.data.tags["mlflow.loggedImages"] == "True"
+
+
+def test_the_model_page_tells_its_aliases_and_how_production_moved_and_keeps_peoples_words(
+    stage: Stage, client: MlflowClient, tmp_path: Path
+) -> None:
+    against = None
+    for version in ("1.0.0", "1.1.0"):
+        run = stage.registry.record(gate(tmp_path, version, against=against, run_id=version))
+        wanted = ref(version)
+        stage.registry.promote(
+            wanted, expected=against, gate_run=run, warrant=rig.warrant(tmp_path, wanted)
+        )
+        against = wanted
+        said = (client.get_registered_model(MODEL).description or "").removeprefix("Ours.\n\n")
+        client.update_registered_model(MODEL, description=f"Ours.\n\n{said}")
+    way = stage.registry.way_back(MODEL, None)
+    stage.registry.move_back(way, reason="it | [shouts](x)", who="ada", run="r-1")
+    page = client.get_registered_model(MODEL).description
+    assert page.startswith(f"Ours.\n\n{registry_pages.MARK}\n")
+    assert page.count(registry_pages.MARK) == 1
+    assert "| `production` | 1.0.0 (version 1) | promote | [report](#/experiments/" in page
+    assert "| `candidate` | 1.1.0 (version 2) | promote | [report](#/experiments/" in page
+    moves = [line.split(": ", 1)[1] for line in page.splitlines() if "→" in line]
+    assert sorted(move.split(" ([")[0] for move in moves) == [
+        "1.0.0 → 1.1.0",
+        "1.1.0 → 1.0.0, moved back by ada: it | &#91;shouts](x) (r-1)",
+        "nothing → 1.0.0",
+    ]
+
+
+def test_a_page_that_is_too_long_for_a_column_is_cut_at_a_line_and_says_so() -> None:
+    moves = {f"2026-01-01T00:00:{n:02}Z/{n}": f"1.{n} → 1.{n + 1}; run r-{n}" for n in range(60)}
+    moves |= {f"2025-{key[5:]}": value + "x" * 100 for key, value in moves.items()}
+    row = registry_pages.AliasRow(
+        alias="production", version="1.60", number="60", verdict="promote", gate_run=None
+    )
+    page = registry_pages.model_page("", registry_pages.Links("1"), [row], moves)
+    assert len(page) <= registry_pages.LONGEST
+    lines = page.splitlines()
+    assert lines[-1] == "…and earlier ones (tags)."
+    assert "- 2026-01-01T00:00:59Z: 1.59 → 1.60 (r-59)" in lines
+    assert lines[-3].endswith(")")
+
+
+def test_an_experiment_opens_on_its_runs_and_says_how_to_compare(
+    stage: Stage, client: MlflowClient, tmp_path: Path
+) -> None:
+    stage.registry.record(gate(tmp_path))
+    tags = client.get_experiment_by_name(MODEL).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "Compare" in tags["mlflow.note.content"]
 
 
 def test_a_run_that_learnt_nothing_does_not_hide_an_earlier_verdict(
