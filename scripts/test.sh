@@ -5,14 +5,14 @@
 # whole. Arguments are pytest's, and mean the same in both phases.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-readonly pytest="${PYTEST:-.venv/bin/pytest}" stopped=2 nothing=5
+readonly pytest="${PYTEST:-.venv/bin/pytest}" interrupted=2 nothing=5
+readonly shown=(--continue-on-collection-errors "$@")
 
-"$pytest" -n "${WORKERS:-2}" --dist loadscope --alone=skip --continue-on-collection-errors "$@"
+"$pytest" --alone=skip -n "${WORKERS:-2}" --dist loadscope "${shown[@]}"
 shared=$?
-# Somebody interrupted it.
-[ "$shared" -eq "$stopped" ] && exit "$shared"
+[ "$shared" -eq "$interrupted" ] && exit "$shared"
 
-"$pytest" --alone=only --continue-on-collection-errors "$@"
+"$pytest" --alone=only "${shown[@]}"
 alone=$?
 
 # Arguments may choose tests of one phase only.
