@@ -8,7 +8,7 @@ DO_NOT_TRACK ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED DO_NOT_TRACK
 export DVC_NO_ANALYTICS = 1
 
-.PHONY: help setup serving golden models demo test test-fast lint types layers format bench bench-load docs lock clean mlflow
+.PHONY: help setup serving golden models demo test test-fast lint types layers format bench bench-load docs site lock clean mlflow
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ bench-load: setup serving  ## the load generator beside its peers, and against t
 
 docs: setup  ## regenerate the JSON Schemas
 	$(BIN)/python scripts/write_schemas.py
+
+site: setup  ## build the documentation site into site/, every link checked
+	$(BIN)/python -m mkdocs build --strict
 
 mlflow: setup  ## open MLflow's UI on the recorded gates
 	mlflow/serve.sh $(PORT)
