@@ -215,7 +215,7 @@ def gate(
 
 
 def show(outcomes: list[Outcome], settings: Settings, progress: Progress) -> None:
-    """Prints the table, the reports and the command that opens MLflow."""
+    """Prints the table, the reports and the commands that explain, prove and compare them."""
     progress("done")
     console = Console(width=min(120, shutil.get_terminal_size((120, 40)).columns))
     table = Table(title=f"{MODEL}: what the gate said", show_lines=True)
@@ -229,6 +229,11 @@ def show(outcomes: list[Outcome], settings: Settings, progress: Progress) -> Non
     for one in outcomes:
         if one.report is not None:
             print(f"report {one.candidate.name}: {_shown(one.report)}")
+    explained = next((o.report for o in outcomes if o.failed and o.report is not None), None)
+    if explained is not None:
+        folder, trust = (shlex.quote(str(_shown(p))) for p in (explained.parent, settings.trust))
+        print(f"why it was blocked: .venv/bin/assay explain {folder}")
+        print(f"prove that: .venv/bin/assay verify {folder} --trust {trust}")
     uri = f"sqlite:///{_shown(settings.home / 'mlflow.db')}"
     print(
         "compare in MLflow's UI: .venv/bin/mlflow server --workers 1 --port "
