@@ -16,6 +16,8 @@ FROM ${BASE}
 # git: golden sets are named by their revision
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends git >/dev/null && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/assay /opt/assay
+# A volume that is new takes its owner from here.
+RUN mkdir -p /var/lib/assay /etc/assay && chown 65534:65534 /var/lib/assay
 # Your task.yaml, policy.yaml, serving.yaml and golden set: build from your own repository, or mount them here.
 WORKDIR /srv/assay
 COPY pyproject.toml prefect.yaml *.yaml ./
