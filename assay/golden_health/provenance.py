@@ -11,6 +11,7 @@ from assay.golden_manifest import GoldenPredicate
 from assay.records import FindingStatus
 
 NAME = "provenance/manifest"
+_STOP = "Let it judge nothing until that is mended."
 _PUBLISH = "Publish it with `assay golden publish`, which signs one."
 
 
@@ -36,7 +37,7 @@ def manifest_check(known: Provenance | None) -> Check:
     if known is None:
         return unknown(NAME, "Who published the set was not looked at.", "")
     if known.fault is not None:
-        return Check(name=NAME, status=FindingStatus.FAILED, says=known.fault)
+        return Check(name=NAME, status=FindingStatus.FAILED, says=f"{known.fault}.", action=_STOP)
     stated = known.stated
     if stated is None:
         says = "The set has no signed manifest, so nobody vouches for its bytes."

@@ -1,8 +1,5 @@
 """The report in a real browser: both themes, desk, phone and paper, keyboard and screen reader."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,33 +10,12 @@ import pytest
 from assay import refusal
 from assay.records import Problem
 from assay.report import write_report
+from tests.browser.pages import DESK, PHONE, serious_faults
 from tests.report_sample import context, sample
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-axe = pytest.importorskip(
-    "axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python"
-)
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESK, PHONE = {"width": 1200, "height": 900}, {"width": 380, "height": 800}
 NAMES = ("block", "inconclusive", "first_release", "invalid", "refused")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium: apt-get install chromium, or set CHROMIUM to one"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -62,43 +38,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    home = tmp_path_factory.mktemp("chromium-home")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=ARGUMENTS,
-            # Playwright gives the browser a fresh profile; its other files go here.
-            env={**os.environ, "HOME": str(home)},
-        )
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def opened(browser: Any, reports: dict[str, Path]) -> Iterator[Any]:
-    """Opens a report and, at the end, insists on a quiet console and a quiet network."""
-    contexts, said, asked = [], [], []
-
-    def open_report(name: str, **options: Any) -> Any:
-        made = browser.new_context(**{"viewport": DESK, **options})
-        contexts.append(made)
-        page = made.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(reports[name].as_uri())
-        return page
-
-    yield open_report
-    for made in contexts:
-        made.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("file://")] == []
-    assert len(asked) == len(contexts)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_it_opens_without_a_word_on_the_console_or_the_network(opened: Any, name: str) -> None:
     page = opened(name)
@@ -116,14 +55,7 @@ def test_axe_finds_nothing_serious(
     page = opened(name, color_scheme=scheme, viewport=viewport)
     for details in page.locator("details").all():
         details.evaluate("element => { element.open = true }")
-    found = axe.Axe().run(page).response
-    assert len(found["passes"]) > 10
-    bad = [
-        (item["id"], [node["target"] for node in item["nodes"]][:3])
-        for item in found["violations"]
-        if item["impact"] in ("serious", "critical")
-    ]
-    assert bad == []
+    assert serious_faults(page) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
