@@ -5,7 +5,8 @@ What comes in as bytes is validated where it enters (`golden_set`, `predictions`
 strings in UTC; durations carry their unit in the name.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +63,13 @@ class Annotation:
 
     annotator: str
     label: str
+
+
+def slice_names(lang: str | None, source: str, named: Iterable[str] = ()) -> tuple[str, ...]:
+    """Returns the slices that a text is in: `lang_…`, `source_…`, and `slice_…` as people named."""
+    names = [] if lang is None else [f"lang_{lang}"]
+    names += [f"source_{source}", *(f"slice_{name}" for name in named)]
+    return tuple(dict.fromkeys(re.sub(r"[^\w.-]+", "_", name) for name in names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ accuracy of both models on the same cases by McNemar's exact test, at a controll
 rate over all slices. They never block, save those that the policy names (`f1_named_slices`).
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from assay.cells import Cells, Counts
 from assay.intervals import benjamini_hochberg
 from assay.rates import exact_mcnemar
-from assay.records import Finding, FindingStatus, GoldenCase, Role
+from assay.records import Finding, FindingStatus, GoldenCase, Role, slice_names
 from evaluators.base import Inputs
 from evaluators.f1_cells import cells_of
 
@@ -81,11 +80,10 @@ def slices_of(
     found: dict[str, list[GoldenCase]] = {}
     for case in cases:
         if case.stratum == stratum:
-            names = [f"lang_{case.lang}", f"source_{case.source}"]
-            names += [f"slice_{name}" for name in case.slices]
+            names = slice_names(case.lang, case.source, case.slices)
         else:
-            names = [f"stratum_{case.stratum}"]
-        for name in dict.fromkeys(re.sub(r"[^\w.-]+", "_", name) for name in names):
+            names = (f"stratum_{case.stratum}",)
+        for name in names:
             found.setdefault(name, []).append(case)
     core = sum(case.stratum == stratum for case in cases)
     # A slice that holds every case is the whole again.

@@ -27,6 +27,7 @@ from assay.relabelling.history import (
     continue_history,
     read_history,
 )
+from assay.relabelling.identities import IdentityRow
 from assay.relabelling.intake import Intake, Pseudonyms, Refusal
 from assay.relabelling.ledger import Key, Ledger, read_ledger
 from assay.relabelling.policy import RelabelPolicy
@@ -39,7 +40,8 @@ class IngestRequest:
     """What is to be ingested, into which set, by which rules.
 
     `folder` is where the set's history and ledger lie. `version` is what new cases are added in;
-    None takes the next. `salt` is that of people's pseudonyms.
+    None takes the next. `salt` is that of people's pseudonyms, `identities` what the opaque
+    names of review exports stand for.
     """
 
     export: Path
@@ -51,6 +53,7 @@ class IngestRequest:
     salt: bytes
     training: Sequence[Training] = ()
     version: str | None = None
+    identities: Mapping[str, IdentityRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,9 @@ class _Reading:
         where = str(request.folder / LEDGER_FILE)
         self.ledger = read_ledger(kept, where, salt_id(request.salt)) if kept else Ledger()
         self.export = Export(request.export, request.question)
-        intake = Intake(request.policy, request.labels, Pseudonyms(request.salt))
+        intake = Intake(
+            request.policy, request.labels, Pseudonyms(request.salt), request.identities
+        )
         texts = {name: c.text for name, c in self.before.items() if c.text is not None}
         for task in self.export.read():
             item = task if isinstance(task, Refusal) else intake.take(task, texts)

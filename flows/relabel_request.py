@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.adapters.golden_dvc import DvcGoldenSource
+from assay.adapters.labelling_exports import default_root, read_identities
 from assay.adapters.proposal_folder import check_target, write_proposal
 from assay.adapters.validator_gx import GxValidator
 from assay.documents import parse_json, read_text
@@ -44,7 +45,11 @@ _SHORTEST_SALT = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """An ingestion as it is asked for. `golden` None is the working tree's golden set."""
+    """An ingestion as it is asked for.
+
+    `golden` None is the working tree's golden set, `reviews` None the review exports in Assay's
+    home.
+    """
 
     export: Path
     golden: Path | None = None
@@ -55,6 +60,7 @@ class IngestOptions:
     training: Sequence[Path] = ()
     sketches: Sequence[Path] = ()
     sketch_salt: Path | None = None
+    reviews: Path | None = None
     dry_run: bool = False
 
 
@@ -87,6 +93,7 @@ def run_ingestion(
         salt=annotator_salt(settings),
         training=_training(options, policy),
         version=options.version,
+        identities=read_identities(options.reviews or default_root(settings.home)),
     )
     found = ingest(request, GxValidator(), progress)
     if options.dry_run:

@@ -28,7 +28,7 @@ class Heard:
     Attributes:
         doubts: signal → ids of golden cases, in the order in which to look at them.
         sound: ids of golden cases against whose label nothing speaks.
-        orders: classes of which the verdict wants more cases.
+        orders: classes and slices of which the verdict wants more cases.
         production: its answers by case id.
         version: the model that gave them.
         notes: sentences for the manifest.
@@ -91,7 +91,7 @@ def read_evidence(folder: Path, golden: GoldenSet, task: Task) -> Heard:
     return Heard(
         doubts=doubts,
         sound=_sound(cases, doubts, candidate, production),
-        orders=_orders(verdict, cases, production, task, notes),
+        orders=_orders(verdict, cases, production, candidate, task, notes),
         production=production,
         version=_version(verdict.context.production),
         notes=tuple(notes),
@@ -143,17 +143,17 @@ def _orders(
     verdict: Verdict,
     cases: tuple[GoldenCase, ...],
     production: Mapping[str, Prediction],
+    candidate: Mapping[str, Prediction],
     task: Task,
     notes: list[str],
 ) -> tuple[WorkOrder, ...]:
-    orders = work_orders(verdict, {case.id: case for case in cases}, production)
-    slices = {f.slice for f in verdict.findings if f.gating and f.needed and f.slice}
-    if slices:
+    orders = work_orders(verdict, {case.id: case for case in cases}, production, candidate)
+    if untold := sorted({order.name for order in orders if not order.told}):
         notes.append(
-            f"The verdict also wants more cases of {', '.join(sorted(map(str, slices)))}: slices "
-            "are told by people, so no text can be queued for them."
+            f"The verdict also wants more cases of {', '.join(untold)}: people put cases into "
+            "these slices, so no text can be queued for them."
         )
-    return tuple(order for order in orders if order.label in task.labels)
+    return tuple(order for order in orders if order.label is None or order.label in task.labels)
 
 
 def _version(production: ArtifactRef | None) -> str:

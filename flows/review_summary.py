@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from assay.review.manifest import OrderRow
 from flows.reviewing import ReviewResult
 
 
@@ -21,14 +22,9 @@ def as_markdown(result: ReviewResult) -> str:
     manifest = result.manifest
     lines = [f"# {in_a_sentence(result)}", ""]
     if manifest.work_orders:
-        lines += ["| work order | needed | precision | asked | queued |", "|---|---|---|---|---|"]
-        lines += [
-            f"| `{order.label}` | {order.needed} | "
-            f"{'unknown' if order.precision is None else f'{order.precision:.2f}'} | "
-            f"{order.asked} | {order.queued} |"
-            for order in manifest.work_orders
-        ]
-        lines.append("")
+        columns = ("work order", "needed", "precision", "asked", "queued", "random texts needed")
+        lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        lines += [*map(_order_line, manifest.work_orders), ""]
     for title, counts in (
         ("Offered", manifest.offered),
         ("Signals", manifest.signals),
@@ -39,6 +35,15 @@ def as_markdown(result: ReviewResult) -> str:
     if manifest.rejected:
         lines.append(f"- Lines rejected: {manifest.rejected}; see `rejected.jsonl`.")
     return "\n".join([*lines, *(f"- {note}" for note in manifest.notes), ""])
+
+
+def _order_line(order: OrderRow) -> str:
+    what = " in ".join(f"`{part}`" for part in (order.label, order.slice) if part) or "any class"
+    # A precision is of a class; of a slice there is none to know.
+    known = "unknown" if order.label else "–"
+    precision = known if order.precision is None else f"{order.precision:.2f}"
+    chance = "unknown" if order.random_needed is None else order.random_needed
+    return f"| {what} | {order.needed} | {precision} | {order.asked} | {order.queued} | {chance} |"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

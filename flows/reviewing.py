@@ -1,11 +1,11 @@
 """`conduct_review`: from what production and a gate said to a folder that people work through.
 
-Decides the order of things and what the manifest says of them; what is drawn is decided by
-`assay.review`, where it goes by the adapters. A push that fails leaves the finished folder.
+Decides the order of things; what is drawn is decided by `assay.review`, what the manifest says of
+it by `review_manifest`, where it goes by the adapters. A push that fails leaves the finished
+folder.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,16 +17,22 @@ from assay.adapters.labelling_label_studio import Pushed
 from assay.errors import ConfigError
 from assay.golden_set import GoldenSet
 from assay.ports import GoldenSource
+from assay.relabelling.identities import opaque_name
+from assay.relabelling.policy import RelabelPolicy, load_relabel_policy
 from assay.review.admission import Admission, Asked, ReviewItem
-from assay.review.manifest import OrderRow, ReviewManifest
-from assay.review.policy import HONEYPOT, RANDOM, ReviewPolicy, load_review_policy
+from assay.review.manifest import ReviewManifest
+from assay.review.policy import HONEYPOT, ReviewPolicy, load_review_policy
 from assay.review.requests import Rejected, Request, join_requests
-from assay.review.selection import Pool, Selection, select
-from assay.review.tasks import flat_row, label_studio_task, labelling_config
+from assay.review.selection import Pool, select
+from assay.review.tasks import flat_row, identity_row, label_studio_task, labelling_config
 from assay.seeds import seed_from
 from assay.task import Task, load_task
+from flows.relabel_request import annotator_salt
 from flows.review_evidence import Heard, heard_of_nothing, read_evidence
+from flows.review_manifest import Said, manifest_of
 from flows.settings import Settings
+
+_RELABEL = Path("relabel.yaml")
 
 Progress = Callable[[str], None]
 Push = Callable[[Path, ReviewPolicy], Pushed]
@@ -34,9 +40,14 @@ Push = Callable[[Path, ReviewPolicy], Pushed]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewRequest:
-    """What is to be looked at. `out` None: `reviews` in Assay's home."""
+    """What is to be looked at.
+
+    `relabel` None: `relabel.yaml` of the working folder, or its defaults where there is none; what
+    ingestion would refuse by it is not asked about. `out` None: `reviews` in Assay's home.
+    """
 
     policy: Path = Path("review.yaml")
+    relabel: Path | None = None
     task: Path = Path("task.yaml")
     golden: str | None = None
     evidence: Path | None = None
@@ -63,6 +74,7 @@ class _Material:
 
     task: Task
     policy: ReviewPolicy
+    ingestion: RelabelPolicy
     golden: GoldenSet
     heard: Heard
     traffic: tuple[Request, ...]
@@ -115,10 +127,11 @@ def conduct_review(
             push failed, after the folder was written.
     """
     material = _read(request, golden, progress)
-    root = request.out or settings.home / "reviews"
+    root = request.out or exports.default_root(settings.home)
+    salt = annotator_salt(settings)
     with exports.exclusive(root):
         asked = exports.read_asked(root)
-        result = _export(request, material, asked, root, who=settings.who, at=now())
+        result = _export(request, material, asked, root, who=settings.who, at=now(), salt=salt)
     if result.folder is None:
         progress("nothing is left to ask about")
         return result
@@ -132,6 +145,7 @@ def conduct_review(
 
 def _read(request: ReviewRequest, source: GoldenSource, progress: Progress) -> _Material:
     task, policy = load_review_documents(request)
+    ingestion = _ingestion_rules(request.relabel)
     files = _files(request)
     before = {name: digests.of_file(path) for name, path in files.items() if path.is_file()}
     golden = source.load(request.golden, task.labels)
@@ -153,12 +167,14 @@ def _read(request: ReviewRequest, source: GoldenSource, progress: Progress) -> _
     )
     inputs = {
         "policy": digests.of_json(policy.model_dump(mode="json")),
+        "ingestion": digests.of_json(ingestion.model_dump(mode="json")),
         "task": task.digest,
         "golden": golden.digest,
     }
     return _Material(
         task=task,
         policy=policy,
+        ingestion=ingestion,
         golden=golden,
         heard=heard,
         traffic=traffic,
@@ -166,6 +182,12 @@ def _read(request: ReviewRequest, source: GoldenSource, progress: Progress) -> _
         rejected=(*bad, *more),
         inputs=inputs | before,
     )
+
+
+def _ingestion_rules(path: Path | None) -> RelabelPolicy:
+    if path is None and not _RELABEL.is_file():
+        return RelabelPolicy()
+    return load_relabel_policy(path or _RELABEL)
 
 
 def _files(request: ReviewRequest) -> dict[str, Path]:
@@ -184,13 +206,16 @@ def _export(
     *,
     who: str,
     at: datetime,
+    salt: bytes,
 ) -> ReviewResult:
     heard, policy = material.heard, material.policy
     inputs = dict(material.inputs)
     inputs["asked"] = digests.of_json([sorted(asked.ids), sorted(asked.keys)])
     seed = request.seed if request.seed is not None else seed_from(sorted(inputs.values()))
     name = f"review-{digests.of_json([inputs, f'{seed:016x}'])[7:19]}"
-    admission = Admission(policy=policy, asked=asked, model_version="production")
+    admission = Admission(
+        policy=policy, asked=asked, model_version="production", ingestion=material.ingestion
+    )
     admission.know_golden(material.golden.cases)
     pool = Pool(
         traffic=material.traffic,
@@ -203,9 +228,18 @@ def _export(
         version=heard.version,
     )
     chosen = select(pool, policy, admission, seed)
-    files = _contents(chosen.items, material, name)
-    said = _Said(name=name, who=who, at=at, seed=seed, inputs=inputs)
-    manifest = _manifest(said, material, pool, chosen, files)
+    files = _contents(chosen.items, material, name, salt)
+    said = Said(
+        name=name,
+        who=who,
+        at=at,
+        seed=seed,
+        inputs=inputs,
+        files={file: digests.of_bytes(content) for file, content in files.items()},
+        rejected=len(material.rejected),
+        notes=heard.notes,
+    )
+    manifest = manifest_of(said, material.task, policy, pool, chosen)
     if not any(item.selection != HONEYPOT for item in chosen.items):
         return ReviewResult(folder=None, manifest=manifest)
     document = exports.as_json(manifest.model_dump(mode="json"))
@@ -213,118 +247,35 @@ def _export(
     return ReviewResult(folder=folder, manifest=manifest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What an export is called, and what it follows from."""
-
-    name: str
-    who: str
-    at: datetime
-    seed: int
-    inputs: Mapping[str, str]
-
-
-def _manifest(
-    said: _Said,
-    material: _Material,
-    pool: Pool,
-    chosen: Selection,
-    files: Mapping[str, bytes],
-) -> ReviewManifest:
-    policy = material.policy
-    return ReviewManifest(
-        export_id=said.name,
-        created_at=said.at.isoformat(timespec="seconds"),
-        who=said.who,
-        seed=f"{said.seed:016x}",
-        task=material.task.name,
-        question=policy.question or material.task.name,
-        labels=material.task.labels,
-        budget=policy.budget,
-        texts=len(chosen.items),
-        selected=_count(item.selection for item in chosen.items),
-        signals=_count(signal for item in chosen.items for signal in item.signals),
-        offered=_offered(pool),
-        left_out=dict(chosen.left_out),
-        rejected=len(material.rejected),
-        work_orders=_orders(pool, chosen),
-        inputs=dict(said.inputs),
-        files={file: digests.of_bytes(content) for file, content in files.items()},
-        notes=(*material.heard.notes, *_notes(pool, policy, chosen)),
-    )
-
-
-def _contents(items: Sequence[ReviewItem], material: _Material, name: str) -> dict[str, bytes]:
+def _contents(
+    items: Sequence[ReviewItem], material: _Material, export: str, salt: bytes
+) -> dict[str, bytes]:
     policy = material.policy
     question = policy.question or material.task.name
+    names = {item.id: opaque_name(salt, export, item.id) for item in items}
+    # Where some texts have no language, having one would tell a golden case.
+    languages = all(item.lang is not None for item in items)
     tasks = [
-        label_studio_task(item, question=question, blind=policy.blind, export=name)
+        label_studio_task(
+            item,
+            names[item.id],
+            question=question,
+            blind=policy.blind,
+            export=export,
+            languages=languages,
+        )
         for item in items
     ]
+    flat = (flat_row(i, names[i.id], policy.blind, languages=languages) for i in items)
+    rows = (identity_row(item, names[item.id]).model_dump(mode="json") for item in items)
     # Honeypots are asked again on purpose.
     asked = ({"id": i.id, "key": i.key} for i in items if i.selection != HONEYPOT)
     rejected = ({"where": line.where, "why": line.why} for line in material.rejected)
     return {
         exports.TASKS: exports.as_json(tasks),
         exports.CONFIG: labelling_config(question, material.task.labels).encode(),
-        "review.jsonl": exports.as_jsonl(flat_row(item, policy.blind) for item in items),
+        "review.jsonl": exports.as_jsonl(flat),
+        exports.IDENTITIES: exports.as_jsonl(rows),
         exports.ASKED: exports.as_jsonl(asked),
         "rejected.jsonl": exports.as_jsonl(rejected),
     }
-
-
-def _count(names: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(names).items()))
-
-
-def _offered(pool: Pool) -> dict[str, int]:
-    doubts = {f"golden_{signal}": len(names) for signal, names in pool.doubts.items()}
-    return {"traffic": len(pool.traffic), "feedback": len(pool.feedback), **doubts}
-
-
-def _orders(pool: Pool, chosen: Selection) -> tuple[OrderRow, ...]:
-    return tuple(
-        OrderRow(
-            label=order.label,
-            needed=order.needed,
-            precision=order.precision,
-            asked=order.asked,
-            queued=chosen.queued[order.label],
-        )
-        for order in pool.orders
-    )
-
-
-def _notes(pool: Pool, policy: ReviewPolicy, chosen: Selection) -> list[str]:
-    notes = []
-    share = round(policy.budget * policy.random_share)
-    drawn = sum(item.selection == RANDOM for item in chosen.items)
-    if share and not pool.traffic:
-        notes.append(
-            "No traffic was given, so nothing was drawn at random, and nothing of this export may "
-            "enter the stratum `core`: hand a plain sample of production's requests over with "
-            "--traffic."
-        )
-    elif drawn < share:
-        notes.append(f"The random share is {drawn} of {share} texts: the traffic holds no more.")
-    notes += [
-        f"{chosen.queued[order.label]} of {order.asked} texts are queued for `{order.label}`, of "
-        f"which {order.needed} more cases are needed; hand over more traffic, or a larger budget."
-        for order in pool.orders
-        if chosen.queued[order.label] < order.asked
-    ]
-    for order in pool.orders if pool.traffic else ():
-        named = _named(chosen.items, order.label)
-        if named < order.needed:
-            notes.append(
-                f"Only what is drawn at random may enter the stratum `core`: production calls "
-                f"{named} of those {drawn} texts `{order.label}`, of which {order.needed} more "
-                "cases are needed; raise `random_share` or the budget."
-            )
-    return notes
-
-
-def _named(items: Iterable[ReviewItem], label: str) -> int:
-    """Texts of the random share that production puts into a class."""
-    drawn = (item.shown for item in items if item.selection == RANDOM)
-    return sum(shown is not None and shown.label == label for shown in drawn)

@@ -5,6 +5,7 @@
     <root>/<export id>/
       label_studio.json  label_config.xml   (tasks with predictions, and how they are shown)
       review.jsonl                          (the same, flat, for other tools)
+      identities.jsonl                      (what the tasks' names stand for; never leaves)
       asked.jsonl                           (ids, and digests of texts: never asked again)
       rejected.jsonl                        (lines of the inputs that could not be used)
       manifest.json                         (what and why)
@@ -27,9 +28,11 @@ from pydantic import Field
 
 from assay.documents import Document, Identifier, read_jsonl
 from assay.errors import ConfigError, InfrastructureError
+from assay.relabelling.identities import IdentityRow
 from assay.review.admission import Asked
 
 ASKED = "asked.jsonl"
+IDENTITIES = "identities.jsonl"
 MANIFEST = "manifest.json"
 TASKS = "label_studio.json"
 CONFIG = "label_config.xml"
@@ -42,6 +45,11 @@ class AskedRow(Document):
 
     id: Identifier
     key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def default_root(home: Path) -> Path:
+    """Returns the folder of all exports in Assay's home."""
+    return home / "reviews"
 
 
 def read_asked(root: Path) -> Asked:
@@ -64,6 +72,21 @@ def read_asked(root: Path) -> Asked:
             ids.add(row.id)
             keys.add(row.key)
     return Asked(ids=frozenset(ids), keys=frozenset(keys))
+
+
+def read_identities(root: Path) -> dict[str, IdentityRow]:
+    """Returns what the names that the exports under a folder gave stand for.
+
+    An export that was made before there were such names has none, and needs none.
+
+    Raises:
+        ConfigError: a row is not what it must be.
+    """
+    return {
+        row.name: row
+        for file in sorted(root.glob(f"[!.]*/{IDENTITIES}"))
+        for _, row in read_jsonl(file, IdentityRow)
+    }
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 from assay.adapters.labelling_exports import CONFIG, MANIFEST, TASKS, as_json
 from assay.documents import parse_json, read_text, validate
 from assay.errors import ConfigError, InfrastructureError
+from assay.relabelling.identities import FIELD
 from assay.review.manifest import ReviewManifest
 
 TOKEN = "LABEL_STUDIO_API_KEY"  # noqa: S105 - a variable's name
@@ -160,4 +161,5 @@ def _present(client: Any, project: int, export: str) -> set[str]:
 
 
 def _identity(data: Mapping[str, Any]) -> str:
-    return str(data.get("case_id") or data.get("request_id"))
+    """Our name of a task; exports made before there were names say the id itself."""
+    return str(data.get(FIELD) or data.get("case_id") or data.get("request_id"))

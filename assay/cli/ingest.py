@@ -32,6 +32,10 @@ def ingest(
         list[Path] | None, typer.Option(help="Salted sketch of training text, likewise.")
     ] = None,
     sketch_salt: Annotated[Path | None, typer.Option(help="The sketches' salt.")] = None,
+    reviews: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the review exports. Default: reviews in Assay's home."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -56,6 +60,7 @@ def ingest(
         training=training or (),
         sketches=sketch or (),
         sketch_salt=sketch_salt,
+        reviews=reviews,
         dry_run=dry_run,
     )
     with results_only():
@@ -105,6 +110,7 @@ def sketch(
     training: Annotated[Path, typer.Argument(help="Training text: JSONL with a field text.")],
     salt: Annotated[Path, typer.Option(help="File with a secret of at least 16 characters.")],
     out: Annotated[Path, typer.Option(help="Where the sketch is written.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Writes a salted sketch of training text, against which golden cases are checked for leaks.
 
@@ -113,4 +119,7 @@ def sketch(
     from flows.relabel_request import sketch_file
 
     count = sketch_file(training, salt, out)
-    print_line(f"{out}: {count} distinct texts, none of them readable")
+    if as_json:
+        print_json({"sketch": str(out), "texts": count})
+    else:
+        print_line(f"{out}: {count} distinct texts, none of them readable")

@@ -28,6 +28,10 @@ def export(
     ] = None,
     policy: PolicyFile = Path("review.yaml"),
     task: Annotated[Path, typer.Option(help="What the model is asked.")] = Path("task.yaml"),
+    relabel: Annotated[
+        Path | None,
+        typer.Option(help="Ingestion's rules, for what it would refuse. Default: relabel.yaml."),
+    ] = None,
     golden: Annotated[
         str | None, typer.Option(help="Git revision or file. Default: the working tree's.")
     ] = None,
@@ -56,6 +60,7 @@ def export(
 
     request = ReviewRequest(
         policy=policy,
+        relabel=relabel,
         task=task,
         golden=golden,
         evidence=evidence,
@@ -93,6 +98,8 @@ def push(
     """Pushes an export to Label Studio; one that broke off is gone on with.
 
     The token is read from the environment variable LABEL_STUDIO_API_KEY.
+
+    Example: assay review push .assay/reviews/20261123T151200Z-1f2e3d4c
     """
     from assay.review.policy import load_review_policy
     from flows import review_wiring

@@ -9,19 +9,23 @@ import hashlib
 import hmac
 import re
 import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from assay.relabelling.identities import FIELD, IdentityRow, is_opaque
 from assay.relabelling.ledger import Answer, AnswerKind, Item
-from assay.relabelling.policy import RelabelPolicy
+from assay.relabelling.policy import Fields, RelabelPolicy
 from assay.relabelling.redaction import redact
+from assay.relabelling.texts import Unfit, fit_text
 
-_MARKUP = re.compile(r"</?[A-Za-z][^<>]{0,200}>|&(?:[a-z]{2,8}|#[0-9]{1,6}|#x[0-9a-f]{1,6});", re.I)
 _ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f]{0,198}[^\s\x00-\x1f\x7f-\x9f])?")
+_NOT_HERE = (
+    "the review export that asked this is not among those here; ingest where it was made, or name "
+    "the folder of its exports (--reviews)"
+)
 _NO_PERSON = ("", "None", "null")
 
 
@@ -85,15 +89,21 @@ class Intake:
         policy: the rules.
         labels: the task's labels.
         pseudonyms: of the people.
+        identities: what the opaque names of exports stand for.
     """
 
     def __init__(
-        self, policy: RelabelPolicy, labels: Sequence[str], pseudonyms: Pseudonyms
+        self,
+        policy: RelabelPolicy,
+        labels: Sequence[str],
+        pseudonyms: Pseudonyms,
+        identities: Mapping[str, IdentityRow] | None = None,
     ) -> None:
         self._policy, self._pseudonyms = policy, pseudonyms
+        self._identities = identities or {}
         self._labels = {label: sys.intern(label) for label in labels}
         # A flat export has a line for each person, so the same text comes several times in a row.
-        self._fit = lru_cache(maxsize=1024)(self._fit_text)
+        self._fit = lru_cache(maxsize=1024)(lambda text: fit_text(text, policy.texts))
 
     def take(self, task: RawTask, known_text: Mapping[str, str]) -> Item | Refusal:
         """Returns the item of a row, or why there is none.
@@ -103,13 +113,16 @@ class Intake:
             known_text: text by id of the golden cases, for rows that hold none.
         """
         names = self._policy.fields
-        identity = next((v for n in names.id if (v := task.data.get(n)) is not None), None)
-        if isinstance(identity, int) and not isinstance(identity, bool):
-            identity = str(identity)
-        if not isinstance(identity, str) or not _ID.fullmatch(identity):
+        identity = _identity(task.data, names)
+        if identity is None:
             expected = " or ".join(map(repr, names.id))
             detail = f"expected {expected} in the row's data; the platform's own ids are not kept"
             return Refusal(None, task.place, "no-id", detail, quarantined=False)
+        if is_opaque(identity):
+            if (meant := self._identities.get(identity)) is None:
+                return Refusal(identity, task.place, "unknown-name", _NOT_HERE, quarantined=True)
+            task = RawTask(task.place, meant.restore(task.data, names), task.answers)
+            identity = meant.id
 
         def refuse(reason: str, detail: str, *, quarantined: bool = True) -> Refusal:
             return Refusal(identity, task.place, reason, detail, quarantined)
@@ -119,41 +132,13 @@ class Intake:
             found = type(text).__name__
             return refuse("no-text", f"found {found!r}, expected a text", quarantined=False)
         fit = self._fit(text)
-        if not isinstance(fit, str):
-            return refuse(*fit)
-        lang = task.data.get(names.lang) or self._policy.default_lang
-        if not isinstance(lang, str) or not 2 <= len(lang) <= 35:
+        if isinstance(fit, Unfit):
+            return refuse(fit.reason, fit.detail)
+        lang = language(task.data.get(names.lang), self._policy)
+        if lang is None:
             detail = "the row names no language, and relabel.yaml has no default_lang"
             return refuse("no-language", detail, quarantined=False)
         return self._item(task, identity, fit, lang)
-
-    def _fit_text(self, text: str) -> str | tuple[str, str]:
-        """Returns what may be stored of a text, or the reason and detail of its refusal."""
-        if problem := self._text_problem(text):
-            return problem
-        redacted = redact(text)
-        share = redacted.masked_share(text)
-        if share > self._policy.texts.max_masked_share:
-            return "redacted-away", f"{share:.0%} of the text would be masked"
-        return unicodedata.normalize("NFC", redacted.text)
-
-    def _text_problem(self, text: str) -> tuple[str, str] | None:
-        limit = self._policy.texts.longest
-        if len(text) > limit:
-            return "too-long", f"{len(text)} characters, expected at most {limit}"
-        if not text.isascii() or not text.isprintable():
-            kinds = {unicodedata.category(sign) for sign in text if sign not in "\n\r\t"}
-            if "Cc" in kinds or "Cs" in kinds:
-                return "control-characters", "holds control characters; what was shown is unclear"
-            if _misread(text):
-                return "encoding", "its letters were read in a wrong encoding; export it as UTF-8"
-            if kinds <= {"Zs", "Zl", "Zp", "Cf"}:
-                return "empty-text", "shows nothing"
-        if not text.strip():
-            return "empty-text", "shows nothing"
-        if ("<" in text or "&" in text) and _MARKUP.search(text):
-            return "markup", "holds HTML; people may have seen another text than the model"
-        return None
 
     def _item(self, task: RawTask, identity: str, text: str, lang: str) -> Item:
         names, data = self._policy.fields, task.data
@@ -192,6 +177,22 @@ class Intake:
         return Answer(kind, label, moment(raw.at), lead, shown)
 
 
+def language(said: Any, policy: RelabelPolicy) -> str | None:
+    """Returns the language of a row; None where neither it nor the policy names one."""
+    lang = said or policy.default_lang
+    return lang if isinstance(lang, str) and 2 <= len(lang) <= 35 else None
+
+
+def _identity(data: Mapping[str, Any], names: Fields) -> str | None:
+    """The id of a row: a name that an export gave, else the first of the fields that is there."""
+    if is_opaque(found := data.get(FIELD)):
+        return str(found)
+    identity = next((v for n in names.id if (v := data.get(n)) is not None), None)
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        identity = str(identity)
+    return identity if isinstance(identity, str) and _ID.fullmatch(identity) else None
+
+
 def moment(said: str | None) -> str:
     """Returns a time as ISO 8601 in UTC, comparable as text; "" where it is not one."""
     if not said:
@@ -226,13 +227,3 @@ def _word(value: Any, otherwise: str) -> str:
     if isinstance(value, str) and _ID.fullmatch(value) and redact(value).text == value:
         return sys.intern(value)
     return otherwise
-
-
-def _misread(text: str) -> bool:
-    """Whether UTF-8 was read as Windows-1252, or a decoder gave up on a letter."""
-    if "\ufffd" in text:
-        return True
-    try:
-        return text.encode("cp1252").decode("utf-8") != text
-    except (UnicodeEncodeError, UnicodeDecodeError):
-        return False

@@ -1,18 +1,23 @@
 """Whether a drawn text may leave the house, and be asked about now.
 
 Decides by one text at a time, in the order in which they are drawn: what was asked before, what is
-golden already, what repeats a text of this export, what is too long, and what redaction leaves too
-little of. So the cost grows with the budget, not with the traffic. Every refusal is counted.
+golden already, what repeats a text of this export, and what ingestion would refuse (its own rules,
+`relabelling.texts`; the review policy may only be stricter). So the cost grows with the budget, not
+with the traffic. Every refusal is counted.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from unicodedata import normalize
 
 from assay.digests import text_sha256
 from assay.near_duplicates import DuplicateIndex, words_key
 from assay.records import GoldenCase
+from assay.relabelling.intake import language
+from assay.relabelling.policy import RelabelPolicy, TextRules
 from assay.relabelling.redaction import redact
+from assay.relabelling.texts import Unfit, fit_text
 from assay.review.policy import ReviewPolicy
 from assay.review.requests import Request
 
@@ -76,6 +81,7 @@ class Admission:
     policy: ReviewPolicy
     asked: Asked
     model_version: str
+    ingestion: RelabelPolicy = field(default_factory=RelabelPolicy)
     left_out: Counter[str] = field(default_factory=Counter)
     _index: DuplicateIndex = field(default_factory=DuplicateIndex)
     _golden_ids: set[str] = field(default_factory=set)
@@ -95,9 +101,13 @@ class Admission:
         """
         if request.id in self._met:
             return None
-        item = self._redacted(request, selection)
-        why = self._refusal(request, item)
         self._met.add(request.id)
+        fit = fit_text(request.text, self._rules)
+        if isinstance(fit, Unfit):
+            self.left_out[fit.reason.replace("-", "_")] += 1
+            return None
+        item = self._item(request, fit, selection)
+        why = self._refusal(request, item)
         if why is not None:
             self.left_out[why] += 1
             return None
@@ -114,25 +124,58 @@ class Admission:
         """
         if case.id in self._met or case.text is None:
             return None
-        unsafe = redact(case.text).text != case.text
-        why = "unsafe_golden" if unsafe else "already_asked" if case.id in self.asked.ids else None
+        asked = case.id in self.asked.ids
+        why = "already_asked" if asked else None if self._may_leave(case) else "unsafe_golden"
         self._met.add(case.id)
         if why is not None:
             self.left_out[why] += 1
             return None
         return golden_item(case, selection, signals, shown)
 
-    def _redacted(self, request: Request, selection: str) -> ReviewItem:
-        # A text beyond the limit is refused unread: its redaction would be work for nothing.
-        fits = len(request.text) <= self.policy.longest
+    def language(self, said: str | None) -> str | None:
+        """Returns what ingestion takes a text's language to be; None where it would refuse it."""
+        return language(said, self.ingestion)
+
+    def honeypots(self, cases: Iterable[GoldenCase], count: int) -> list[GoldenCase]:
+        """Returns the first cases that may be shown, up to a number of them.
+
+        They may be asked again, and each that may not leave is counted.
+        """
+        found: list[GoldenCase] = []
+        for case in cases:
+            if len(found) == count:
+                break
+            if self._may_leave(case):
+                found.append(case)
+            else:
+                self.left_out["unsafe_golden"] += 1
+                self._met.add(case.id)
+        return found
+
+    def _may_leave(self, case: GoldenCase) -> bool:
+        text = case.text or ""
+        return fit_text(text, self._rules) == normalize("NFC", text)
+
+    @property
+    def _rules(self) -> TextRules:
+        """What ingestion asks of a text, or what the review policy does where that is stricter."""
+        mine, theirs = self.policy, self.ingestion.texts
+        return theirs.model_copy(
+            update={
+                "longest": min(mine.longest, theirs.longest),
+                "max_masked_share": min(mine.max_masked_share, theirs.max_masked_share),
+            }
+        )
+
+    def _item(self, request: Request, text: str, selection: str) -> ReviewItem:
         shown = None
         if request.label is not None:
             version = request.model_version or self.model_version
             shown = Shown(label=request.label, model_version=version, score=request.confidence)
         return ReviewItem(
             id=request.id,
-            text=redact(request.text).text if fits else "",
-            lang=request.lang,
+            text=text,
+            lang=self.language(request.lang),
             source=request.source or "production",
             selection=selection,
             signals=request.signals,
@@ -141,12 +184,10 @@ class Admission:
         )
 
     def _refusal(self, request: Request, item: ReviewItem) -> str | None:
-        if len(request.text) > self.policy.longest:
-            return "too_long"
-        if redact(request.text).masked_share(request.text) > self.policy.max_masked_share:
-            return "mostly_masked"
         if not words_key(item.text):
-            return "empty"
+            return "empty_text"
+        if item.lang is None:
+            return "no_language"
         return self._known(request, item)
 
     def _known(self, request: Request, item: ReviewItem) -> str | None:

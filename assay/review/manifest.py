@@ -15,15 +15,21 @@ Digest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
 
 class OrderRow(Document):
-    """One class of which an inconclusive verdict asks for more cases."""
+    """One class or slice of which an inconclusive verdict asks for more cases."""
 
-    label: str
-    needed: Count = Field(description="Cases of the class that would settle the verdict.")
+    label: str | None = Field(description="The class; null: of any class.")
+    slice: str | None = Field(default=None, description="The slice; null: of any.")
+    wanted_by: tuple[str, ...] = Field(default=(), description="Metrics that ask for it.")
+    needed: Count = Field(description="Such cases that would settle the verdict.")
     precision: float | None = Field(
         description="Share of production's answers of this class that are right on the golden set."
     )
     asked: Count = Field(description="Texts to queue for that, at this precision.")
     queued: Count = Field(description="Texts in this export.")
+    random_needed: Count | None = Field(
+        default=None,
+        description="Texts to draw at random, to have what is needed in the core; null: unknown.",
+    )
 
 
 class ReviewManifest(Document):

@@ -1,10 +1,10 @@
 """What one export asks about: the budget, shared out.
 
-Decides, in this order: the random share, drawn from traffic before anything else looks at it; work
-orders, one text each in turn; then the signals by their weights; honeypots are mixed in at the end.
-Within an order or a signal the strata (label, language) take turns. What one share cannot use goes
-to the next but never to the random share's meaning: without traffic it is empty, and the export
-says so.
+Decides, in this order: the random share, drawn from traffic before anything else looks at it, and
+enlarged where a verdict wants more of the core (`core_share`); work orders, one text each in turn;
+then the signals by their weights; honeypots are mixed in at the end. Within an order or a signal
+the strata (label, language) take turns. What one share cannot use goes to the next but never to the
+random share's meaning: without traffic it is empty, and the export says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from assay.records import GoldenCase, Prediction
 from assay.review.admission import Admission, ReviewItem, Shown, golden_item
+from assay.review.core_share import random_needed, random_texts, slices_of
 from assay.review.drawing import by_weight, chance, in_turn, spread
 from assay.review.policy import (
     HONEYPOT,
@@ -54,12 +55,14 @@ class Pool:
 class Selection:
     """The items in the order in which people meet them; counts of what was left out, and why.
 
-    `queued` maps each work order's label to the texts drawn for it.
+    `queued` maps each work order's name to the texts drawn for it, `random_needed` to the random
+    texts that would hold what it needs.
     """
 
     items: tuple[ReviewItem, ...]
     left_out: Mapping[str, int]
     queued: Mapping[str, int]
+    random_needed: Mapping[str, int | None]
 
 
 def select(pool: Pool, policy: ReviewPolicy, admission: Admission, seed: int) -> Selection:
@@ -71,10 +74,12 @@ def select(pool: Pool, policy: ReviewPolicy, admission: Admission, seed: int) ->
         admission: what may leave; it knows the golden set already.
         seed: of every draw.
     """
-    traps = _sound_cases(pool, seed)[: round(policy.budget * policy.honeypot_share)]
+    count = round(policy.budget * policy.honeypot_share)
+    traps = admission.honeypots(_sound_cases(pool, seed), count)
     room = policy.budget - len(traps)
-    share = round(policy.budget * policy.random_share)
-    drawn = _random(pool, admission, seed, min(share, room))
+    needed = random_needed(pool.orders, pool.traffic, admission.language)
+    usual = round(policy.budget * policy.random_share)
+    drawn = _random(pool, admission, seed, random_texts(usual, room, pool.orders, needed))
     everything = united(pool.feedback, pool.traffic)
     ordered, queued = _ordered(pool, everything, admission, seed, room - len(drawn))
     left = room - len(drawn) - len(ordered)
@@ -88,6 +93,7 @@ def select(pool: Pool, policy: ReviewPolicy, admission: Admission, seed: int) ->
         items=tuple(spread(honeypots, [*ordered, *rest], seed)),
         left_out=dict(sorted(admission.left_out.items())),
         queued=queued,
+        random_needed=needed,
     )
 
 
@@ -105,22 +111,24 @@ def _ordered(
     pool: Pool, requests: Sequence[Request], admission: Admission, seed: int, room: int
 ) -> tuple[list[ReviewItem], dict[str, int]]:
     queues: dict[str, Iterator[ReviewItem]] = {}
+    slices = {request.id: slices_of(request, admission.language) for request in requests}
     for order in pool.orders:
-        named = [request for request in requests if request.label == order.label]
+        named = [r for r in requests if order.takes(r.label, slices[r.id])]
         named.sort(key=lambda r: chance(seed, WORK_ORDER, r.id))
-        admitted = (admission.request(r, WORK_ORDER) for r in in_turn(named, lambda r: r.lang))
-        queues[order.label] = (item for item in admitted if item is not None)
+        strata = in_turn(named, lambda r: (r.label, r.lang))
+        admitted = (admission.request(r, WORK_ORDER) for r in strata)
+        queues[order.name] = (item for item in admitted if item is not None)
     items: list[ReviewItem] = []
-    queued = {order.label: 0 for order in pool.orders}
-    open_orders = list(pool.orders)
+    queued = {order.name: 0 for order in pool.orders}
+    open_orders = [order for order in pool.orders if order.asked]
     while open_orders and len(items) < room:
         order = open_orders.pop(0)
-        item = next(queues[order.label], None)
+        item = next(queues[order.name], None)
         if item is None:
             continue
         items.append(item)
-        queued[order.label] += 1
-        if queued[order.label] < order.asked:
+        queued[order.name] += 1
+        if queued[order.name] < order.asked:
             open_orders.append(order)
     return items, queued
 

@@ -1,15 +1,16 @@
 """An export's items as Label Studio tasks, as its labelling configuration, and as flat rows.
 
-Decides the fields that people's tools get; `assay.relabelling` reads the same ones back. The id is
-ours (`request_id`, or `case_id` for a golden case): those of the platform are per project. What a
-honeypot's label is stays here: an annotation marked as ground truth would show it to everybody who
-opens the task.
+Decides the fields that people's tools get; `assay.relabelling` reads the same ones back. A task
+says nothing but its text, a name without meaning and, where every text has one, its language: an
+id, a source or the reason why a text was drawn would give the honeypots away, and often their
+labels. Those stay in `identity_row`, which never leaves; so does what a honeypot's label is.
 """
 
 from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from assay.relabelling.identities import FIELD, IdentityRow
 from assay.review.admission import ReviewItem
 from assay.review.policy import HONEYPOT
 
@@ -38,17 +39,25 @@ def labelling_config(question: str, labels: Sequence[str]) -> str:
 
 
 def label_studio_task(
-    item: ReviewItem, *, question: str, blind: Sequence[str], export: str
+    item: ReviewItem,
+    name: str,
+    *,
+    question: str,
+    blind: Sequence[str],
+    export: str,
+    languages: bool = True,
 ) -> dict[str, Any]:
     """Returns an item as Label Studio imports it, with the model's label as its prediction.
 
     Args:
         item: what to ask about.
+        name: its opaque name in this export.
         question: name of the control.
         blind: reasons whose texts are shown without the model's label.
         export: id of the export, so that a push that broke off can be gone on with.
+        languages: whether tasks say their language.
     """
-    task: dict[str, Any] = {"data": {**_data(item), "export": export}}
+    task: dict[str, Any] = {"data": {**_data(item, name, languages=languages), "export": export}}
     if item.shown is not None and item.selection not in blind:
         answer = {
             "from_name": question,
@@ -63,22 +72,30 @@ def label_studio_task(
     return task
 
 
-def flat_row(item: ReviewItem, blind: Sequence[str]) -> dict[str, Any]:
+def flat_row(
+    item: ReviewItem, name: str, blind: Sequence[str], *, languages: bool = True
+) -> dict[str, Any]:
     """Returns an item as one line of `review.jsonl`.
 
     People add `annotator`, `label`, `at` and `lead_time_s`, one line an answer.
     """
-    row = _data(item)
-    identity = row.pop("case_id", None) or row.pop("request_id")
     shown = item.shown if item.selection not in blind else None
-    return {"id": identity, **row, "shown": shown.label if shown else None}
+    row = _data(item, name, languages=languages)
+    return {**row, "shown": shown.label if shown else None}
 
 
-def _data(item: ReviewItem) -> dict[str, Any]:
-    data: dict[str, Any] = {"case_id" if item.golden else "request_id": item.id, "text": item.text}
-    if item.lang is not None:
-        data["lang"] = item.lang
-    data |= {"source": item.source, "selection": item.selection}
-    if item.selection == HONEYPOT:
-        data["honeypot"] = True
-    return data
+def identity_row(item: ReviewItem, name: str) -> IdentityRow:
+    """Returns what a task does not say."""
+    return IdentityRow(
+        name=name,
+        id=item.id,
+        lang=item.lang,
+        source=item.source,
+        selection=item.selection,
+        honeypot=item.selection == HONEYPOT,
+    )
+
+
+def _data(item: ReviewItem, name: str, *, languages: bool) -> dict[str, Any]:
+    data: dict[str, Any] = {FIELD: name, "text": item.text}
+    return data | ({"lang": item.lang} if languages and item.lang is not None else {})

@@ -77,7 +77,13 @@ def test_the_same_inputs_and_memory_give_the_same_bytes(assay: Assay, reviewed: 
     found = [assay("review", "export", *FILES, "--out", out, "--json") for out in ("a", "b")]
     first, second = (Path(outcome.document["folder"]) for outcome in found)
     assert first.name == second.name
-    for name in ("label_studio.json", "review.jsonl", "asked.jsonl", "label_config.xml"):
+    for name in (
+        "label_studio.json",
+        "review.jsonl",
+        "asked.jsonl",
+        "label_config.xml",
+        "identities.jsonl",
+    ):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
@@ -161,3 +167,92 @@ def test_evidence_that_was_changed_is_not_believed(assay: Assay, reviewed: Desk)
     outcome = assay("review", "export", folder, *FILES, "--json")
     assert outcome.code == 10
     assert "changed since the evidence was sealed" in outcome.error
+
+
+def answered(folder: str) -> list[Row]:
+    """The flat rows of an export, as three people answer them: everything is fear."""
+    told = rows(folder, "review.jsonl")
+    return [row | {"annotator": who, "label": "fear"} for row in told for who in ("a", "b", "c")]
+
+
+INGEST = ("golden", "ingest", "labelled.jsonl", "--golden", "golden.jsonl", "--json")
+
+
+def test_what_comes_back_under_names_without_meaning_is_known_again(
+    assay: Assay, reviewed: Desk
+) -> None:
+    folder = assay("review", "export", *FILES, "--json").document["folder"]
+    reviewed.write("relabel.yaml", "schema_version: 1\nannotators: {honeypots: 100}\n")
+    reviewed.write("labelled.jsonl", answered(folder))
+    found = assay(*INGEST, "--out", "proposal").document
+    assert found["rows"] == {"accepted": 20}
+    assert found["reasons"] == {"accepted: added": 16, "accepted: honeypot": 4}
+    meant = {row["id"]: row for row in rows(folder, "identities.jsonl")}
+    golden = {case["id"]: case for case in rows("proposal", "golden.jsonl")}
+    fresh = golden.keys() - {case["id"] for case in reviewed.cases}
+    assert fresh == {name for name, row in meant.items() if not row["honeypot"]}
+    for name in fresh:
+        assert (golden[name]["stratum"] == "core") == (meant[name]["selection"] == "random")
+    assert "ask-" not in "".join(path.read_text() for path in Path("proposal").iterdir())
+
+
+def test_a_platform_s_word_moves_no_text_into_the_core(assay: Assay, reviewed: Desk) -> None:
+    folder = assay("review", "export", *FILES, "--json").document["folder"]
+    claims = {"selection": "random", "honeypot": False, "source": "elsewhere", "case_id": "x-1"}
+    reviewed.write("relabel.yaml", "schema_version: 1\nannotators: {honeypots: 100}\n")
+    reviewed.write("labelled.jsonl", [row | claims for row in answered(folder)])
+    found = assay(*INGEST, "--out", "proposal").document
+    assert found["reasons"] == {"accepted: added": 16, "accepted: honeypot": 4}
+    golden = rows("proposal", "golden.jsonl")
+    before = {case["id"] for case in reviewed.cases}
+    added = [case for case in golden if case["id"] not in before]
+    assert sum(case["stratum"] == "core" for case in added) == 4
+    assert {case["source"] for case in added} == {"production"}
+
+
+def test_answers_to_an_export_that_is_not_here_wait_until_it_is(
+    assay: Assay, reviewed: Desk
+) -> None:
+    folder = assay("review", "export", *FILES, "--out", "elsewhere", "--json").document["folder"]
+    reviewed.write("relabel.yaml", "schema_version: 1\nannotators: {honeypots: 100}\n")
+    reviewed.write("labelled.jsonl", answered(folder))
+    unknown = assay(*INGEST, "--out", "first")
+    assert unknown.code == 10
+    assert unknown.document["reasons"] == {"quarantined: unknown-name": 60}
+    assert rows("first", "golden.jsonl") == rows(".", "golden.jsonl")
+    assert "--reviews" in rows("first", "ingest_report.jsonl")[0]["detail"]
+    known = assay(*INGEST, "--out", "second", "--reviews", "elsewhere")
+    assert known.document["reasons"] == {"accepted: added": 16, "accepted: honeypot": 4}
+
+
+def test_an_export_that_was_made_before_names_were_is_read_by_its_ids(
+    assay: Assay, reviewed: Desk
+) -> None:
+    folder = assay("review", "export", *FILES, "--json").document["folder"]
+    meant = {row.pop("name"): row for row in rows(folder, "identities.jsonl")}
+    reviewed.write("relabel.yaml", "schema_version: 1\nannotators: {honeypots: 100}\n")
+    reviewed.write("labelled.jsonl", [row | meant[row["id"]] for row in answered(folder)])
+    (Path(folder) / "identities.jsonl").rename(Path(folder) / "moved")
+    old = assay(*INGEST, "--out", "old").document
+    (Path(folder) / "moved").rename(Path(folder) / "identities.jsonl")
+    reviewed.write("labelled.jsonl", answered(folder))
+    assert old["golden_digest"] == assay(*INGEST, "--out", "new").document["golden_digest"]
+    assert old["reasons"] == {"accepted: added": 16, "accepted: honeypot": 4}
+
+
+def test_what_ingestion_would_quarantine_is_not_asked_about(assay: Assay, reviewed: Desk) -> None:
+    reviewed.write("relabel.yaml", "schema_version: 1\ntexts: {longest: 500}\n")
+    long = " ".join(words(f"long {n}") for n in range(12))
+    odd = [
+        production(300, signal="thumbs_down", text=f"<p>{words('markup')}</p>"),
+        production(301, signal="thumbs_down", text=long),
+        production(302, signal="thumbs_down", text=f"{words('bell')}\x07"),
+        production(303, signal="thumbs_down", lang=None),
+    ]
+    reviewed.write("votes.jsonl", odd)
+    outcome = assay("review", "export", *FILES, "--json")
+    left_out = outcome.document["manifest"]["left_out"]
+    expected = {"control_characters": 1, "markup": 1, "no_language": 1, "too_long": 1}
+    assert left_out == expected
+    shown = assay("review", "export", *FILES, "--out", "again")
+    assert "Left out: 1 control characters" in shown.out

@@ -6,7 +6,6 @@ tables (`gate_rig`), so that what the models say, and with it every verdict, is 
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,18 +129,22 @@ def line_of(case: GoldenCase) -> str:
     return json.dumps(row | {"time": "2026-11-23T10:00:00Z"}) + "\n"
 
 
-def labelled(server: LabelStudioServer, project: int, name: str) -> tuple[bytes, list[Any]]:
-    """Three people say what every text is; returns what the server exports, and its tasks."""
-    tasks = [task["data"] | {"task": task} for task in server.tasks(project)]
+def labelled(server: LabelStudioServer, export: Path, name: str) -> tuple[bytes, list[Any]]:
+    """Three people say what every text is.
+
+    Returns:
+        What the server exports; and its tasks, each with what only the exporter knows of it.
+    """
+    project = json.loads((export / "pushed.json").read_text())["project"]
+    rows = map(json.loads, (export / "identities.jsonl").read_text().splitlines())
+    meant = {row["name"]: row for row in rows}
+    tasks = [
+        task["data"] | meant[task["data"]["id"]] | {"task": task} for task in server.tasks(project)
+    ]
     for person in [server.invite(f"{who}-of-{name}") for who in ("ada", "bob", "cho")]:
         for data in tasks:
-            person.annotate(data["task"], TRUTH[identity(data)])
+            person.annotate(data["task"], TRUTH[data["id"]])
     return server.export(project), tasks
-
-
-def identity(data: Mapping[str, Any]) -> str:
-    """Our id of a task."""
-    return str(data.get("case_id") or data["request_id"])
 
 
 def lacking(result: GateResult) -> dict[str | None, int]:
@@ -178,14 +181,13 @@ def test_what_a_gate_lacks_is_labelled_published_and_settles_the_next_gate(
     assert (order["label"], order["needed"]) == ("fear", needed)
     selected = exported.document["manifest"]["selected"]
     assert (selected["random"], selected["honeypot"]) == (BUDGET // 2, BUDGET // 10)
-    project = json.loads((Path(exported.document["folder"]) / "pushed.json").read_text())["project"]
-    answers, tasks = labelled(label_studio, project, folder.name)
+    answers, tasks = labelled(label_studio, Path(exported.document["folder"]), folder.name)
     queue = [data for data in tasks if data["selection"] != "honeypot"]
     said = {case.id: mostly_right(case) for case in TRAFFIC}
     assert order["queued"] == selected["work_order"] == order["asked"] > needed
     assert not any("more cases are needed" in n for n in exported.document["manifest"]["notes"])
     for data in queue[: order["queued"]]:
-        assert (data["selection"], said[identity(data)]) == ("work_order", "fear")
+        assert (data["selection"], said[data["id"]]) == ("work_order", "fear")
 
     # Their answers become a proposal: only what was drawn at random enters the core.
     (folder / "export.json").write_bytes(answers)
@@ -205,7 +207,7 @@ def test_what_a_gate_lacks_is_labelled_published_and_settles_the_next_gate(
     assert (done.tag, done.digest) == ("golden-v1.1.0", summary["golden_digest"])
     golden = desk.source.load(done.tag, LABELS)
     new = {case.id: case for case in golden.cases if case.added_in == "1.1.0"}
-    asked = {identity(data): data for data in queue if "request_id" in data}
+    asked = {data["id"]: data for data in queue}
     assert new.keys() == asked.keys()
     for name, case in new.items():
         assert case.label == TRUTH[name]

@@ -53,16 +53,25 @@ def export(assay: Assay) -> Outcome:
     return assay("review", "export", *files, "--json")
 
 
-def truth(task: dict[str, Any], known: dict[str, str]) -> str:
+Meant = dict[str, dict[str, Any]]
+"""What the names of an export stand for: only the exporter knows."""
+
+
+def meanings(folder: Path) -> Meant:
+    rows = map(json.loads, (folder / "identities.jsonl").read_text().splitlines())
+    return {row["name"]: row for row in rows}
+
+
+def truth(task: dict[str, Any], known: dict[str, str], meant: Meant) -> str:
     """What people say: a honeypot's own label; of anything else that it is fear."""
-    return known.get(task["data"].get("case_id", ""), "fear")
+    return known.get(meant[task["data"]["id"]]["id"], "fear")
 
 
 def label_all(
-    people: list[Person], tasks: list[dict[str, Any]], known: dict[str, str]
+    people: list[Person], tasks: list[dict[str, Any]], known: dict[str, str], meant: Meant
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Three people answer every task: returns one that two left open, and one they disputed."""
-    doubtful = [task for task in tasks if task["data"]["selection"] == "thumbs_down"]
+    doubtful = [t for t in tasks if meant[t["data"]["id"]]["selection"] == "thumbs_down"]
     skipped, disputed = doubtful[:2]
     for task in tasks:
         for person, other in zip(people, LABELS, strict=True):
@@ -73,7 +82,7 @@ def label_all(
             elif task is disputed:
                 person.annotate(task, other)
             else:
-                person.annotate(task, truth(task, known))
+                person.annotate(task, truth(task, known, meant))
     people[2].annotate(disputed, "joy")  # changed their mind: now two of three say joy
     return skipped, disputed
 
@@ -99,8 +108,10 @@ def test_what_people_say_in_label_studio_comes_back_as_golden_cases(
     assert "@example.org" not in json.dumps([task["data"] for task in tasks])
 
     known = {case["id"]: case["label"] for case in desk.cases}
+    meant = meanings(folder)
+    assert not [name for name in known if name in json.dumps(tasks)]
     people = [label_studio.invite(f"{name}-of-{desk.folder.name}") for name in PEOPLE]
-    skipped, disputed = label_all(people, tasks, known)
+    skipped, disputed = label_all(people, tasks, known, meant)
     desk.folder.joinpath("export.json").write_bytes(label_studio.export(project))
 
     ingested = assay(
@@ -112,10 +123,10 @@ def test_what_people_say_in_label_studio_comes_back_as_golden_cases(
     assert summary["export"]["rows"] == 24
     cases = [json.loads(line) for line in (desk.folder / "proposal/golden.jsonl").open()]
     added = {case["id"]: case for case in cases if case["id"] not in known}
-    asked = {t["data"]["request_id"]: t["data"] for t in tasks if "request_id" in t["data"]}
-    assert added.keys() == asked.keys() - {skipped["data"]["request_id"]}
+    asked = {row["id"]: row for row in meant.values() if not row["honeypot"]}
+    assert added.keys() == asked.keys() - {meant[skipped["data"]["id"]]["id"]}
     said = {name: case["label"] for name, case in added.items()}
-    assert said.pop(disputed["data"]["request_id"]) == "joy"
+    assert said.pop(meant[disputed["data"]["id"]]["id"]) == "joy"
     assert set(said.values()) == {"fear"}
     assert Counter(case["stratum"] for case in added.values()) == {"core": 6, "hitl": 11}
     for name, case in added.items():

@@ -101,10 +101,17 @@ def export(rig: Rig, tmp_path: Path) -> Export:
     return run
 
 
-def selections(result: ReviewResult) -> list[str]:
+def rows(result: ReviewResult) -> list[dict[str, Any]]:
+    """What each task is, as only the exporter knows it, with what the task says."""
     assert result.folder is not None
     tasks = json.loads((result.folder / "label_studio.json").read_text())
-    return [task["data"]["selection"] for task in tasks]
+    held = (result.folder / "identities.jsonl").read_text().splitlines()
+    known = {row["name"]: row for row in map(json.loads, held)}
+    return [{"text": t["data"]["text"]} | known[t["data"]["id"]] for t in tasks]
+
+
+def selections(result: ReviewResult) -> list[str]:
+    return [row["selection"] for row in rows(result)]
 
 
 def test_what_the_verdict_lacks_is_asked_first_and_for_the_class_it_lacks(
@@ -124,21 +131,28 @@ def test_what_the_verdict_lacks_is_asked_first_and_for_the_class_it_lacks(
         order.queued < order.asked
     )
     assert needed > 12  # more than the whole random share can bring
-    assert any("may enter the stratum `core`: production" in n for n in result.manifest.notes)
+    assert order.random_needed is not None
+    assert any("instead of 12" in note for note in result.manifest.notes)
+    drawn = result.manifest.selected["random"]
+    assert 12 < drawn < order.random_needed
+    assert any(f"and these are {drawn}" in note for note in result.manifest.notes)
 
 
-def test_cases_on_which_the_models_disagree_are_asked_by_their_own_ids(
+def test_cases_on_which_the_models_disagree_are_asked_and_no_task_names_one(
     folder: Path, export: Export
 ) -> None:
     result = export(evidence=folder, traffic=())
-    assert result.folder is not None
-    tasks = json.loads((result.folder / "label_studio.json").read_text())
-    doubted = [t["data"] for t in tasks if t["data"]["selection"] == "disagreement"]
+    doubted = [row for row in rows(result) if row["selection"] == "disagreement"]
     expected = {f"fear-{n:03}" for n in range(80) if n % 10 in (0, 5)}
-    assert {data["case_id"] for data in doubted} == expected
+    assert {row["id"] for row in doubted} == expected
     assert {data["text"] for data in doubted} <= {case.text for case in golden_cases()}
-    traps = {t["data"]["case_id"] for t in tasks if t["data"]["selection"] == "honeypot"}
+    traps = {row["id"] for row in rows(result) if row["selection"] == "honeypot"}
     assert len(traps) == 6
+    assert result.folder is not None
+    for name in ("label_studio.json", "review.jsonl"):
+        said = (result.folder / name).read_text()
+        assert not [case.id for case in golden_cases() if case.id in said]
+        assert not [word for word in ("honeypot", "disagreement", "handwritten") if word in said]
     assert not traps & expected
     assert any("no label can be suspected" in note for note in result.manifest.notes)
 
@@ -151,7 +165,7 @@ def test_golden_cases_that_changed_since_are_not_doubted(
     )
     result = export(evidence=folder, traffic=())
     assert result.folder is not None
-    assert '"fear-005"' not in (result.folder / "review.jsonl").read_text()
+    assert "fear-005" not in {row["id"] for row in rows(result)}
     assert any(note.startswith("1 of the 240 cases") for note in result.manifest.notes)
 
 

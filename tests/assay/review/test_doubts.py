@@ -109,15 +109,13 @@ def test_a_class_that_production_never_named_has_no_precision() -> None:
 @pytest.mark.parametrize(
     "finding",
     [
-        undecided(None, 500),
         undecided("fear", 10, sample="timed request"),
         undecided("fear", 10, gating=False),
-        undecided("fear", 10, slice="short"),
         undecided("fear", 10, status=FindingStatus.PASSED),
         undecided("fear", None),
     ],
 )
-def test_what_no_cases_of_a_class_would_settle_is_no_order(finding: Finding) -> None:
+def test_what_no_cases_would_settle_is_no_order(finding: Finding) -> None:
     assert work_orders(verdict(VerdictKind.INCONCLUSIVE, finding), GOLDEN, {}) == ()
 
 

@@ -10,8 +10,9 @@ from assay.errors import ConfigError
 from assay.review.admission import ReviewItem, Shown
 from assay.review.drawing import by_weight, in_turn, spread
 from assay.review.policy import load_review_policy
-from assay.review.tasks import flat_row, label_studio_task, labelling_config
+from assay.review.tasks import flat_row, identity_row, label_studio_task, labelling_config
 
+NAME = f"ask-{0:032x}"
 ROOT = Path(__file__).parents[3]
 
 
@@ -30,17 +31,17 @@ def item(selection: str, **changes: Any) -> ReviewItem:
 
 
 def task(one: ReviewItem) -> dict[str, Any]:
-    return label_studio_task(one, question="emotion", blind=("random", "honeypot"), export="e1")
+    return label_studio_task(
+        one, NAME, question="emotion", blind=("random", "honeypot"), export="e1"
+    )
 
 
-def test_a_task_has_our_id_and_the_model_s_label_as_its_prediction() -> None:
+def test_a_task_has_a_name_without_meaning_and_the_model_s_label_as_its_prediction() -> None:
     found = task(item("thumbs_down"))
     assert found["data"] == {
-        "request_id": "r1",
+        "id": NAME,
         "text": "<b>hello</b>",
         "lang": "en",
-        "source": "production",
-        "selection": "thumbs_down",
         "export": "e1",
     }
     (prediction,) = found["predictions"]
@@ -58,24 +59,38 @@ def test_an_unknown_score_is_absent_and_not_zero() -> None:
 def test_the_random_share_and_honeypots_do_not_suggest_an_answer(selection: str) -> None:
     one = item(selection)
     assert "predictions" not in task(one)
-    assert flat_row(one, ("random", "honeypot"))["shown"] is None
+    assert flat_row(one, NAME, ("random", "honeypot"))["shown"] is None
 
 
-def test_a_honeypot_is_marked_and_its_label_is_nowhere() -> None:
-    found = task(item("honeypot", golden=True, id="c-7"))
-    assert found["data"]["honeypot"] is True
-    assert found["data"]["case_id"] == "c-7"
-    assert "annotations" not in found
-    assert "joy" not in str(found)
+def test_a_honeypot_looks_like_any_text_drawn_at_random() -> None:
+    trap = item("honeypot", golden=True, id="en-joy-007", source="handwritten")
+    assert task(trap) == task(item("random"))
+    assert flat_row(trap, NAME, ("honeypot",)) == flat_row(item("random"), NAME, ("random",))
+
+
+def test_what_a_task_does_not_say_is_kept_in_its_identity() -> None:
+    trap = item("honeypot", golden=True, id="en-joy-007", source="handwritten")
+    assert identity_row(trap, NAME).model_dump() == {
+        "name": NAME,
+        "id": "en-joy-007",
+        "lang": "en",
+        "source": "handwritten",
+        "selection": "honeypot",
+        "honeypot": True,
+    }
+    assert not identity_row(item("random"), NAME).honeypot
+
+
+def test_no_task_says_its_language_where_one_text_has_none() -> None:
+    found = flat_row(item("random"), NAME, (), languages=False)
+    assert "lang" not in found
 
 
 def test_a_flat_row_waits_for_people_s_answer() -> None:
-    assert flat_row(item("thumbs_down"), ()) == {
-        "id": "r1",
+    assert flat_row(item("thumbs_down"), NAME, ()) == {
+        "id": NAME,
         "text": "<b>hello</b>",
         "lang": "en",
-        "source": "production",
-        "selection": "thumbs_down",
         "shown": "joy",
     }
 
