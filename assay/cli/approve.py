@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.completion import run_names
 from assay.cli.output import print_bytes, results_only, say
 from assay.errors import ConfigError
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from flows.approval import Signed
     from flows.settings import Settings
 
-Run = Annotated[str, typer.Argument(help="A run of this machine, or an evidence folder.")]
+Run = Annotated[
+    str,
+    typer.Argument(help="A run of this machine, or an evidence folder.", autocompletion=run_names),
+]
 Key = Annotated[Path, typer.Option("--key", help="Your own private key.")]
 
 

@@ -17,6 +17,8 @@ def audit(
     """Says which serving rules a compose file or Kubernetes manifest breaks, with the line.
 
     Exit code 0: none; 10: some; 2: a file cannot be read or describes no vLLM server.
+
+    Example: assay audit compose.yaml deployment.yaml
     """
     from dataclasses import asdict
 

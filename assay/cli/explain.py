@@ -5,13 +5,18 @@ from typing import Annotated
 import typer
 
 from assay.cli.ci_files import Junit, Summary, write_ci_files
+from assay.cli.completion import run_names
 from assay.cli.output import print_line
 from assay.cli.verdict_table import print_verdict
 
 
 def explain(
     run: Annotated[
-        str, typer.Argument(help="A gate's id, an evidence folder, or the id of an MLflow run.")
+        str,
+        typer.Argument(
+            help="A gate's id, an evidence folder, or the id of an MLflow run.",
+            autocompletion=run_names,
+        ),
     ],
     junit: Junit = None,
     summary: Summary = None,

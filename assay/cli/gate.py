@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from assay.cli.ci_files import Junit, Summary, write_ci_files
+from assay.cli.completion import model_names, run_names, version_names
 from assay.cli.output import ExitCode, TimedProgress, print_json, print_line, results_only, say
 from assay.cli.verdict_table import print_verdict
 
@@ -20,9 +21,13 @@ Backend = Literal["docker", "process", "endpoint", "kubernetes"]
 def gate(
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(help="The model's name in the trusted store.")
+        str | None,
+        typer.Argument(help="The model's name in the trusted store.", autocompletion=model_names),
     ] = None,
-    version: Annotated[str | None, typer.Argument(help="The candidate's version.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Argument(help="The candidate's version.", autocompletion=version_names),
+    ] = None,
     policy: Annotated[Path, typer.Option(help="The thresholds.")] = Path("policy.yaml"),
     task: Annotated[Path, typer.Option(help="What the model is asked.")] = Path("task.yaml"),
     serving: Annotated[Path, typer.Option(help="How vLLM is started.")] = Path("serving.yaml"),
@@ -58,7 +63,10 @@ def gate(
     ] = "standard",
     resume: Annotated[
         str | None,
-        typer.Option(help="Go on with a run that was killed, in place of everything above."),
+        typer.Option(
+            help="Go on with a run that was killed, in place of everything above.",
+            autocompletion=run_names,
+        ),
     ] = None,
     junit: Junit = None,
     summary: Summary = None,
@@ -187,12 +195,23 @@ def _finish(
     raise typer.Exit(result.verdict.verdict.exit_code)
 
 
-def reap() -> None:
-    """Removes engines, sockets and staged copies that dead gates left behind."""
+def reap(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Removes engines, sockets and staged copies that dead gates left behind.
+
+    Nothing of a gate that still runs is touched.
+
+    Example: assay reap
+    """
     from flows.settings import from_environment
     from flows.wiring import reap_everything
 
-    lines = reap_everything(from_environment())
+    with results_only():
+        lines = reap_everything(from_environment())
+    if as_json:
+        print_json({"done": list(lines)})
+        return
     for line in lines or ("nothing was left behind",):
         say(line)
 
@@ -200,7 +219,12 @@ def reap() -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Says what this machine lacks for which part of Assay, and the command that mends it."""
+    """Says what this machine lacks for which part of Assay, and the command that mends it.
+
+    Exit code 0 whatever it lacks: which parts you need is yours to say.
+
+    Example: assay doctor
+    """
     from flows.doctor import examine
 
     checks = examine()

@@ -14,6 +14,7 @@ from typing import Any, TextIO, cast
 
 from assay.adapters import log_json
 from assay.adapters.log_json import LoggedLines
+from assay.cli import live
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class TimedProgress:
         if log_json.is_on():
             return say(line)
         say(f"[{time.monotonic() - self._zero:6.1f} s] {line}")
+        live.at(line)
 
 
 def print_line(line: str) -> None:
@@ -82,9 +84,16 @@ def print_bytes(document: bytes) -> None:
 
 @contextmanager
 def results_only() -> Iterator[None]:
-    """Keeps stdout for the result: what libraries print meanwhile goes to stderr, or the log."""
-    printed = LoggedLines(logging.getLogger("assay.printed")) if log_json.is_on() else sys.stderr
-    with redirect_stdout(cast(TextIO, printed)):
+    """Keeps stdout for the result: what libraries print meanwhile goes to stderr, or the log.
+
+    On a terminal, what is being done and for how long stands below the lines until it is done.
+    """
+    if log_json.is_on():
+        printed = LoggedLines(logging.getLogger("assay.printed"))
+        with redirect_stdout(cast(TextIO, printed)):
+            yield
+        return
+    with live.shown(), redirect_stdout(sys.stderr):
         yield
 
 

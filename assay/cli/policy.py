@@ -19,7 +19,10 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Explains a policy in plain sentences and warns where the golden set cannot satisfy it."""
+    """Explains a policy in plain sentences and warns where the golden set cannot satisfy it.
+
+    Example: assay policy check policy.yaml --golden golden.jsonl
+    """
     from assay.adapters.golden_dvc import DvcGoldenSource
     from assay.load.named_profiles import all_profiles
     from assay.policy import load_policy

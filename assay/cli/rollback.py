@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.completion import model_names, version_names
 from assay.cli.output import ExitCode, TimedProgress, print_json, print_line, results_only
 
 if TYPE_CHECKING:
@@ -13,11 +14,16 @@ _SIGNS = {"verified": "✓", "unverified": "?"}
 
 
 def rollback(
-    model: Annotated[str, typer.Argument(help="The model's name in the registry.")],
+    model: Annotated[
+        str, typer.Argument(help="The model's name in the registry.", autocompletion=model_names)
+    ],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     to: Annotated[
         str | None,
-        typer.Option(help="The version to go back to. Default: what previous-production names."),
+        typer.Option(
+            help="The version to go back to. Default: what previous-production names.",
+            autocompletion=version_names,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.completion import model_names, version_names
 from assay.cli.output import print_json, print_line, say
 from assay.errors import ConfigError
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The trusted store: signed, immutable versions.")
 
-Model = Annotated[str, typer.Argument(help="The model's name.")]
-Version = Annotated[str, typer.Argument(help="The version.")]
+Model = Annotated[str, typer.Argument(help="The model's name.", autocompletion=model_names)]
+Version = Annotated[str, typer.Argument(help="The version.", autocompletion=version_names)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 PrivateKey = Annotated[Path, typer.Option("--key", help="The private key.", exists=True)]
 Certificate = Annotated[
@@ -38,6 +39,7 @@ def keygen(
             "--gate", help="For this gate's verdicts: made where it looks, listed in trust.yaml."
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Makes a key pair (EC P-256): for models, for people, or with --gate for this gate.
 
@@ -48,6 +50,8 @@ def keygen(
         from flows.settings import from_environment
 
         made = make_gate_key(from_environment(), private, public)
+        if as_json:
+            print_json({"private": str(made.private), "public": str(made.public)})
         say(f"private key: {made.private} (keep it secret); public key: {made.public}")
         say(f"listed in the trust file: {made.entry}")
         return
@@ -58,6 +62,8 @@ def keygen(
     from assay.adapters.signer_model_signing import generate_keypair
 
     generate_keypair(private, public)
+    if as_json:
+        print_json({"private": str(private), "public": str(public)})
     say(f"private key: {private} (keep it secret); public key: {public} (list it in trust.yaml)")
 
 
@@ -72,7 +78,10 @@ def publish(
     certificate: Certificate = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks, signs and stores a model folder as an immutable version."""
+    """Checks, signs and stores a model folder as an immutable version.
+
+    Example: assay store publish model-folder emotion-demo 1.4.0 --key signing-key.pem
+    """
     ref = _store().publish(
         folder, model=model, version=version, private_key=private_key, certificate=certificate
     )
@@ -95,7 +104,10 @@ def sign(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks and signs a model folder without publishing: for a store that others write to."""
+    """Checks and signs a model folder without publishing: for a store that others write to.
+
+    Example: assay store sign model-folder emotion-demo 1.4.0 signed --key signing-key.pem
+    """
     ref = _store().sign(
         folder,
         destination,
@@ -110,7 +122,10 @@ def sign(
 
 @app.command("list")
 def list_versions(model: Model, as_json: AsJson = False) -> None:
-    """Lists the versions of a model, oldest first."""
+    """Lists the versions of a model, oldest first.
+
+    Example: assay store list emotion-demo
+    """
     versions = list(_store().versions(model))
     if not versions:
         raise ConfigError(
@@ -130,7 +145,10 @@ def pull(
     destination: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copies a version to a folder and verifies that very copy."""
+    """Copies a version to a folder and verifies that very copy.
+
+    Example: assay store pull emotion-demo 1.4.0 emotion-demo-1.4.0
+    """
     pulled = _store().pull(model, version, destination)
     if as_json:
         print_json({"digest": pulled.ref.digest, "folder": str(pulled.folder)})
@@ -140,7 +158,10 @@ def pull(
 
 @app.command()
 def verify(model: Model, version: Version, as_json: AsJson = False) -> None:
-    """Verifies a version in the store: signature, digests, files and headers."""
+    """Verifies a version in the store: signature, digests, files and headers.
+
+    Example: assay store verify emotion-demo 1.4.0
+    """
     import tempfile
 
     from assay.adapters.store_copy import writing
@@ -162,7 +183,10 @@ def template(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Shows what a chat template makes of fixed messages, and the entry that allows it."""
+    """Shows what a chat template makes of fixed messages, and the entry that allows it.
+
+    Example: assay store template chat_template.jinja
+    """
     from assay import digests
     from assay.adapters.template_renderer import render_bounded
     from assay.chat_template_lint import lint

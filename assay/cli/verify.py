@@ -75,6 +75,8 @@ def verify_log(
     """Proves that no entry was edited, removed, added or moved, and that none was cut off.
 
     Without --against, the signed evidence of this machine says how long the log must be at least.
+
+    Example: assay audit-log verify --against .assay/reports/20261123T151200Z-1f2e3d4c
     """
     from assay.audit_log import AuditLog
     from flows.auditing import noted_heads
@@ -101,12 +103,20 @@ def show(
     path: Annotated[
         Path | None, typer.Argument(help="The log. Default: this machine's audit.jsonl.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Prints the log, one line an entry, after verifying it."""
+    """Prints the log, one line an entry, after verifying it.
+
+    Example: assay audit-log show
+    """
     from assay.audit_log import AuditLog
     from flows.settings import from_environment
 
-    for entry in AuditLog(path or from_environment().audit_log).verify().entries:
+    entries = AuditLog(path or from_environment().audit_log).verify().entries
+    if as_json:
+        print_json([entry.model_dump(mode="json") for entry in entries])
+        return
+    for entry in entries:
         what = f"{entry.model} {entry.version}" if entry.model else entry.version or entry.run_id
         when = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}"
         line = f"{entry.number:5} {when} {entry.who}: {entry.what} {what or ''}"
