@@ -1,0 +1,109 @@
+"""Every command that the documentation shows, and where (or why not) a test runs it.
+
+A command is run in one of a few prepared folders, or only held against the real command line, the
+Makefile and prefect.yaml, with the reason why it is not run. One that nothing here knows fails.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.shell_commands import logical_lines, simple_commands
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHELL = {"sh", "bash", "console", "shell"}
+_FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A command as a page shows it."""
+
+    page: str
+    words: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The command in one line."""
+        return " ".join(self.words)
+
+    @property
+    def kind(self) -> str:
+        """The command in one line, without the options of `assay` itself."""
+        return re.sub(r"^assay( --log-\S+ \S+)+", "assay", self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Commands that are run in a prepared folder, and the exit codes that are as promised."""
+
+    pattern: str
+    world: str
+    codes: tuple[int, ...] = (0,)
+
+
+RUNS = (
+    Run(r"assay (explain|selftest|verify|approve|override|audit-log|reap|doctor)\b", "gate"),
+    Run(r"assay store (publish|list|verify)\b(?!.*\$version)", "gate"),
+    Run(r"assay store keygen\b", "fresh"),
+    Run(r"assay policy backtest\b", "gate"),
+    Run(r"assay judge\b.*--context", "evidence"),
+    Run(r"assay judge\b", "desk"),
+    Run(r"assay audit\b", "gate", (0, 10)),  # 10: it breaks rules, which the made-up one does
+    Run(r"assay golden import\b", "import"),
+    Run(r"assay (golden check golden\.jsonl|policy check policy)", "intents", (0, 10)),
+    Run(r"assay golden (check|stats)\b(?!.*--model)", "project", (0, 10)),
+    Run(r"assay policy check$", "project"),
+)
+NOT_RUN = {
+    r"assay gate\b": "starts or asks engines: tests/cli/test_gate.py, tests/end_to_end",
+    r"assay (tune|loadtest|init)\b": "asks an engine: tests of these commands",
+    r"assay rollback\b": "moves production in a registry: tests/flows/test_rollback.py",
+    r"assay store publish\b": "in a loop over models that were built: tests/end_to_end",
+    r"assay golden check\b.*--model": "counts gates of a registry: test_watch_golden.py",
+    r"assay golden (publish|diff)\b": "needs DVC and tags: tests/flows/test_publish_golden.py",
+    r"assay golden ingest\b": "needs people's answers: tests/cli/test_ingest.py",
+    r"assay review (export|push)\b": "needs traffic of production: tests/cli/test_review.py",
+    r"assay notify\b": "tells channels on a network: the tests of notifications",
+    r"make \S+": "builds, installs or tests: CI runs them; here the target must exist",
+    r"prefect\b": "needs a Prefect server: the tests marked prefect_server",
+    r"(docker|kubectl|curl|pip|sed|jq|promtool)\b": "somebody else's program, cluster or network",
+    r"\S*python\b": "trains, or needs a server",
+}
+"""What is only held against what exists, and why it is not run here."""
+
+
+def shown() -> list[Shown]:
+    """Returns the commands of all pages, each text once a page."""
+    found: dict[Shown, None] = {}
+    for page in PAGES:
+        for language, block in fences(page):
+            if language in SHELL:
+                for words in _commands(block):
+                    found[Shown(str(page.relative_to(ROOT)), tuple(words))] = None
+    return list(found)
+
+
+def fences(page: Path) -> Iterator[tuple[str, str]]:
+    """Yields language and text of the fenced blocks of a page."""
+    for fence in _FENCE.finditer(page.read_text(encoding="utf-8")):
+        yield fence[2], textwrap.dedent(fence[3])
+
+
+def run_of(command: Shown) -> Run | None:
+    """Returns where a command is run; None where it is not."""
+    return next((run for run in RUNS if re.match(run.pattern, command.kind)), None)
+
+
+def reason_of(command: Shown) -> str | None:
+    """Returns why a command is not run; None where nobody has said."""
+    matches = (why for pattern, why in NOT_RUN.items() if re.match(pattern, command.kind))
+    return next(matches, None)
+
+
+def _commands(block: str) -> Iterator[list[str]]:
+    for line in logical_lines(block):
+        yield from simple_commands(line)

@@ -1,0 +1,92 @@
+"""Every command in the documentation is run, or at least exists as it is written."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from assay.cli import main
+from tests.docs.doc_commands import NOT_RUN, PAGES, ROOT, Shown, fences, reason_of, run_of, shown
+from tests.docs.doc_worlds import Worlds, make_worlds
+from tests.shell_commands import check_assay
+
+COMMANDS = shown()
+RUN = sorted({command.text: command for command in COMMANDS if run_of(command)}.values(), key=str)
+PREFECT_NAMES = {
+    name
+    for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    for name in (
+        one["name"],
+        f"{one['entrypoint'].rpartition('.')[2].replace('_', '-')}/{one['name']}",
+    )
+}
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
+    return make_worlds(tmp_path_factory.mktemp("docs"))
+
+
+def test_every_fenced_block_says_what_it_is() -> None:
+    """A block without a language would be passed over."""
+    silent = [str(page.relative_to(ROOT)) for page in PAGES for name, _ in fences(page) if not name]
+    assert silent == []
+
+
+def test_every_command_is_run_or_has_a_reason() -> None:
+    assert len(COMMANDS) > 80
+    assert len(RUN) > 30
+    unknown = [command for command in COMMANDS if not run_of(command) and not reason_of(command)]
+    assert unknown == [], "run them (RUNS) or say why not (NOT_RUN) in tests/docs/doc_commands.py"
+
+
+def test_every_reason_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = {reason_of(command) for command in COMMANDS if not run_of(command)}
+    assert set(NOT_RUN.values()) - reasons == set()
+    for command in COMMANDS:
+        if not run_of(command):
+            print(f"{command.page}: {command.text}: {reason_of(command)}")
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c.words[0] == "assay"], ids=lambda c: f"{c.page}: {c.text}"
+)
+def test_an_assay_command_exists_as_it_is_written(command: Shown) -> None:
+    check_assay(list(command.words[1:]))
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c.words[0] != "assay"], ids=lambda c: f"{c.page}: {c.text}"
+)
+def test_another_command_names_what_exists(command: Shown) -> None:
+    words = command.words
+    if words[0] == "make":
+        assert words[1] in TARGETS
+    elif words[:3] == ("prefect", "deployment", "run"):
+        assert words[3] in PREFECT_NAMES
+    elif words[0].endswith("python") and words[1].endswith(".py"):
+        assert (ROOT / words[1]).is_file()
+    for word in words:
+        if word.startswith("deploy/"):
+            assert (ROOT / word).is_file(), word
+
+
+@pytest.mark.parametrize("command", RUN, ids=lambda command: command.text)
+def test_a_command_does_what_the_page_says(
+    command: Shown,
+    worlds: Worlds,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = run_of(command)
+    assert run is not None
+    place: Path = worlds.place(run.world)
+    monkeypatch.chdir(place)
+    for name in ("ASSAY_HOME", "ASSAY_STORE", "ASSAY_TRUST", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ASSAY_WHO", "reader")
+    code = main(worlds.words(command))
+    said = "".join(capfd.readouterr())
+    assert code in run.codes, said[-2000:]
