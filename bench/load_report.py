@@ -181,6 +181,7 @@ def filled(text: str) -> str:
         "stall": stall(true),
         "limits": limits(true),
         "vllm": vllm(json.loads((RESULTS / "load_vllm.json").read_text())),
+        "settle": f"```\n{(RESULTS / 'settle.txt').read_text()}```",
     }
     for name, body in parts.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
