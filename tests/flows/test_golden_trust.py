@@ -20,9 +20,11 @@ from assay.golden_manifest import MANIFEST_FILE
 from assay.golden_trust import GoldenTrust
 from assay.records import VerdictKind
 from flows.conduct import conduct
+from flows.golden_watch import look
 from flows.golden_wiring import wire_publication
 from flows.settings import from_environment
 from flows.steps import PlainSteps
+from flows.watch_golden import health_now
 from flows.wiring import golden_source
 from tests.artifact_factory import make_keys
 from tests.flows.golden_repo import IDENTITY, Desk, dvc, make_desk, make_repository, run
@@ -260,6 +262,23 @@ def test_the_gates_source_and_the_command_take_the_trust_file_of_the_settings(
     assert "no trusted key signed it" in found["reason"]
     with pytest.raises(ConfigError, match="no trusted key signed it"):
         golden_source(from_environment()).load(None, LABELS)
+
+
+def test_the_watch_finds_a_set_that_is_no_longer_what_was_published(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place / "repository")
+    monkeypatch.setenv("ASSAY_HOME", str(place / "home"))
+    monkeypatch.setenv("ASSAY_TRUST", str(trust_file(place, LISTED)))
+
+    def broken() -> set[str]:
+        settings = from_environment()
+        health = health_now(settings, revision=None, model=None, traffic=None)
+        return set(look(health, settings.home).change.broken)
+
+    assert "provenance/manifest" not in broken()
+    write_other_set(place)
+    assert "provenance/manifest" in broken(), "which raises the event"
 
 
 def checked(capfd: pytest.CaptureFixture[str]) -> dict[str, object]:
