@@ -14,6 +14,9 @@ import pytest
 
 from tests.summary import LINES, tell
 
+os.environ.setdefault("ASSAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6)))
+# Drawn before workers start and before the chaos suite is read: all must name the same tests.
+
 ALONE = frozenset({"alone", "docker", "prefect_server", "vllm"})
 """Markers of tests that measure time, or start something that fills the machine."""
 
@@ -25,11 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("skip", "only"),
         help="leave out, or run nothing but, the tests that need the machine to themselves",
     )
-
-
-def pytest_configure() -> None:
-    """Draws the chaos suite's seed before workers start: all must name the same tests."""
-    os.environ.setdefault("ASSAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6)))
 
 
 @pytest.hookimpl(trylast=True)  # after the folders' own hooks have set their markers
