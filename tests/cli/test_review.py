@@ -185,7 +185,7 @@ def test_what_comes_back_under_names_without_meaning_is_known_again(
     reviewed.write("relabel.yaml", "schema_version: 1\nannotators: {honeypots: 100}\n")
     reviewed.write("labelled.jsonl", answered(folder))
     found = assay(*INGEST, "--out", "proposal").document
-    assert found["rows"] == {"accepted": 20}
+    assert found["rows"]["accepted"] == 20
     assert found["reasons"] == {"accepted: added": 16, "accepted: honeypot": 4}
     meant = {row["id"]: row for row in rows(folder, "identities.jsonl")}
     golden = {case["id"]: case for case in rows("proposal", "golden.jsonl")}

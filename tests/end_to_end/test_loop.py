@@ -207,7 +207,7 @@ def test_what_a_gate_lacks_is_labelled_published_and_settles_the_next_gate(
     assert (done.tag, done.digest) == ("golden-v1.1.0", summary["golden_digest"])
     golden = desk.source.load(done.tag, LABELS)
     new = {case.id: case for case in golden.cases if case.added_in == "1.1.0"}
-    asked = {data["id"]: data for data in queue}
+    asked = {data["id"]: data for data in queue if data["id"].startswith("req-")}
     assert new.keys() == asked.keys()
     for name, case in new.items():
         assert case.label == TRUTH[name]
