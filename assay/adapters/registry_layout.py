@@ -29,10 +29,10 @@ VERDICT_FILE = "verdict.json"
 AUDIT_HEAD = "assay.audit_head"
 """Tag of a gate's run: how long the audit log was when its promotion was asked for."""
 
-CONFUSION_KEY = "confusion"
-"""Name of the picture of a model's answers, the same on both child runs."""
+CONFUSION_FILE = "confusion.png"
+"""The picture of a model's answers: MLflow lays files of one name beside each other."""
 
-DIFFERENCES_FILE = "plots/differences.png"
+DIFFERENCES_FILE = "differences.png"
 
 # Column sizes of MLflow's tables: SQLite lets longer values pass, PostgreSQL does not.
 _REASON_CHARACTERS = 4000
@@ -98,7 +98,7 @@ def model_params(gate: GateRecord, role: Role) -> dict[str, str]:
         engine = context.production_engine
     params = {"model": gate.model, "role": role.value, "golden": gate.golden.revision}
     if own is not None:
-        params |= {"version": own.version, "artifact_digest": own.digest}
+        params["version"] = own.version
     if engine is not None:
         params |= {
             "engine": f"{engine.engine} {engine.version}",

@@ -87,9 +87,7 @@ class ModelRuns:
             self._mlflow.client.log_table(run, table, "predictions.json")
         figure = plots.confusion(rows, gate.golden, name)
         if figure is not None:
-            self._mlflow.client.log_image(
-                run, plots.pixels(figure), key=layout.CONFUSION_KEY, step=0
-            )
+            self._mlflow.client.log_figure(run, figure, layout.CONFUSION_FILE)
         # Not with the gate's run: its files are the sealed evidence, and nothing else.
         differences = plots.differences(gate.verdict.findings)
         if differences is not None and role is Role.CANDIDATE:

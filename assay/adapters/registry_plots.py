@@ -1,12 +1,12 @@
 """Pictures of a gate for MLflow: what each model answered, and how the two differ.
 
 Decides what is drawn, from answers and findings alone; the report's own pictures are in the report.
-The picture of each model has the same key on both child runs, so that MLflow shows the two side by
-side.
+The picture of each model has the same name on both child runs, so that MLflow's comparison shows
+the two side by side.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assay.golden_set import GoldenSet
 from assay.records import Finding, FindingStatus, Prediction
@@ -83,16 +83,6 @@ def differences(findings: Sequence[Finding]) -> "Figure | None":
     axes.invert_yaxis()
     axes.set(title="Candidate minus production, its interval, and the margin (|)")
     return figure
-
-
-def pixels(figure: "Figure") -> Any:
-    """Returns a figure as an array of pixels (height, width, RGBA)."""
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
 
 
 def _new(width: float, height: float) -> "tuple[Figure, Axes]":
