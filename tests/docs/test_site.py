@@ -68,6 +68,9 @@ def test_what_links_leave_the_documentation_for_is_in_the_site(site: Path) -> No
     assert (site / "repository/examples/ci/index.html").is_file()
     assert (site / "repository/evaluators/validity.py").is_file()
     assert (site / "changelog.html").is_file()
+    assert re.search(
+        r'<img [^>]*src="img/architecture.svg"', (site / "architecture.html").read_text()
+    )
 
 
 def test_the_navigation_names_every_page_but_those_left_out_on_purpose() -> None:
