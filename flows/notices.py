@@ -81,7 +81,7 @@ def golden_notice(seen: "Look") -> Notice:
         at=_now(),
         model=None,
         version=None,
-        summary=f"The golden set {seen.health.digest} fails checks that it passed before.",
+        summary=f"The golden set {seen.health.digest} fails checks that it did not fail before.",
         details=tuple(details),
         next_steps=("See which rows: assay golden check", "docs/golden-set.md says what mends it."),
     )

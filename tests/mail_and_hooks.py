@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 Manner = Literal["well", "refuse", "hang", "drip"]
+SECRET = "a secret of more than 24 bytes"
+WEBHOOK = "{kind: webhook, name: ci, url_env: HOOK, secret_env: SIGNING}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ _HEADLINES: dict[Event, str] = {
     "inconclusive": "{what} is not shown either way",
     "invalid": "{what} could not be measured",
     "rolled_back": "production moved back to {what}",
-    "golden_degraded": "{what} is worse than at the last look",
+    "golden_degraded": "{what} fails a check that it did not fail before",
 }
 
 
