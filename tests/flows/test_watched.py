@@ -1,6 +1,7 @@
 """What a gate tells its watch, and that telling changes nothing about the gate."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,10 +124,8 @@ def raising(*errors: Exception) -> Callable[[], str]:
 def last_step(action: Callable[[], str], *, retries: int = 0) -> StepEnded:
     watch = InMemoryWatch()
     steps = WatchedSteps(PlainSteps(lambda line: None, wait_s=0.001), watch, "run")
-    try:
+    with suppress(ArtifactError, InfrastructureError, ValueError):
         steps.run("step", action, retries=retries)
-    except (ArtifactError, InfrastructureError, ValueError):
-        pass
     event = watch.events[-1]
     assert isinstance(event, StepEnded)
     return event
