@@ -158,7 +158,8 @@ def main(folder: Path) -> None:
             page.set_viewport_size({"width": 1500, "height": 2000})
             page.locator("img.rc-image-img").first.wait_for(state="attached")
             page.wait_for_timeout(2000)  # the pictures and the chart settle
-            page.screenshot(path=folder / "mlflow-compare.png")
+            shown = {"x": 0, "y": 0, "width": 1500, "height": 1130}  # below it is an empty frame
+            page.screenshot(path=folder / "mlflow-compare.png", clip=shown)
 
 
 if __name__ == "__main__":
