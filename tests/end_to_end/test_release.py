@@ -1,14 +1,9 @@
 """Releases on real vLLM, a real Docker engine, real MLflow and a real Prefect server."""
 
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -16,8 +11,7 @@ import pytest
 
 from flows.rejudge import verify_evidence
 from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine
-
-PREFECT = ROOT / ".venv/bin/prefect"
+from tests.end_to_end.prefect_rig import PREFECT, prefect_server
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -110,7 +104,7 @@ def test_the_deployment_promotes_a_better_version_by_its_bare_name(
     machine: Machine, tmp_path: Path
 ) -> None:
     assert machine.production() == "1.0.0"
-    with prefect_server(machine, tmp_path) as environment:
+    with prefect_server(machine.environment, tmp_path) as environment:
 
         def prefect(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
@@ -147,43 +141,3 @@ def test_the_deployment_promotes_a_better_version_by_its_bare_name(
         artifacts = prefect("artifact", "ls").stdout
         assert "verdict" in artifacts
     assert machine.production() == "1.1.0"
-
-
-@contextmanager
-def prefect_server(machine: Machine, folder: Path) -> Iterator[dict[str, str]]:
-    """Starts a real Prefect server on a free port; yields the environment that reaches it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = machine.environment | {
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "true",
-    }
-    server = subprocess.Popen(
-        [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-        cwd=ROOT,
-        env=environment,
-        stdout=(folder / "server.log").open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        _wait_healthy(f"http://127.0.0.1:{port}/api/health", folder / "server.log")
-        yield environment
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=60)
-
-
-def _wait_healthy(url: str, log: Path, timeout_s: float = 180) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own server
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"Prefect's server did not start:\n{log.read_text()[-3000:]}")
