@@ -134,9 +134,7 @@ def roll_back(
     _log(ports.notary, record, outcome, now())
     recorded_as = _recorded(ports.registry, record, outcome, progress)
     if outcome.moved:
-        notice = rollback_notice(
-            way, reason=reason, run_id=run_id, who=settings.who, folder=folder
-        )
+        notice = rollback_notice(way, reason=reason, run_id=run_id, who=settings.who, folder=folder)
         tell(notice, settings, progress)
     return RollbackResult(
         way=way, checks=checks, outcome=outcome, evidence_dir=folder, recorded_as=recorded_as
