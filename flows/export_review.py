@@ -44,6 +44,13 @@ def export_review(
     policy: Annotated[
         str, question("Review file", "Budget, shares, signals and labelling server (YAML).")
     ] = "review.yaml",
+    relabel: Annotated[
+        str | None,
+        question(
+            "Rules file of ingestion",
+            "What ingestion would refuse is not asked; empty: `relabel.yaml`, or its defaults.",
+        ),
+    ] = None,
     task: TaskFile = "task.yaml",
     golden: GoldenSet = None,
     budget: Annotated[
@@ -71,6 +78,7 @@ def export_review(
     """
     request = ReviewRequest(
         policy=Path(policy),
+        relabel=Path(relabel) if relabel else None,
         task=Path(task),
         golden=golden,
         evidence=Path(evidence) if evidence else None,

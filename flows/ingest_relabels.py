@@ -55,6 +55,13 @@ def ingest_relabels(
     version: Annotated[
         str | None, question("Version", "Of the cases that are new; empty: the next one.")
     ] = None,
+    reviews: Annotated[
+        str | None,
+        question(
+            "Folder of the review exports",
+            "They say which text a task's name stands for; empty: `reviews` in Assay's home.",
+        ),
+    ] = None,
 ) -> State[Any]:
     """Ingests an export.
 
@@ -69,6 +76,7 @@ def ingest_relabels(
         task=Path(task),
         out=Path(out),
         version=version,
+        reviews=Path(reviews) if reviews else None,
     )
     try:
         _, summary = run_ingestion(options, from_environment(), log.info)
