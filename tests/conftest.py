@@ -7,6 +7,7 @@ Together they are the whole suite (`scripts/test.sh`). Without the option everyt
 
 import os
 import random
+import signal
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,10 @@ from tests.summary import LINES, tell
 
 os.environ.setdefault("ASSAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6)))
 # Drawn before workers start and before the chaos suite is read: all must name the same tests.
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it runs in the background without Ctrl-C, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ALONE = frozenset({"alone", "docker", "prefect_server", "vllm"})
 """Markers of tests that measure time, or start something that fills the machine."""
