@@ -15,7 +15,7 @@ the same.
 
 import secrets
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -34,6 +34,7 @@ from flows.notifying import tell
 from flows.obtaining import Obtaining
 from flows.request import GateRequest, load_documents
 from flows.run_state import GateRun, iso
+from flows.scratch import temporary_files_of
 from flows.settings import Settings
 from flows.steps import Steps
 from flows.watched import watch_gate
@@ -70,6 +71,7 @@ def conduct(
         with Journal(resuming.folder_of(settings, resume), now=now) as journal:
             done = resuming.result(journal)
             if done is not None:
+                teardown.remove_staged(settings, mine=resume)  # killed when all but this was done
                 return done
             # Its report folder was empty when it began, and may hold its own evidence now.
             documents = load_documents(replace(request, report_dir=None))
@@ -137,7 +139,8 @@ class _Gate:
                     self.obtaining.wait_again(held)
                 return self._settle(found, resuming.stored_verdict(run.journal))
             judgement = self._judgement(found)
-            written = self._conclude(judgement, found)
+            with self._temporary_files():
+                written = self._conclude(judgement, found)
             if written is not None:
                 return self._settle(written, judgement.verdict)
             return finish(run.journal, judgement.verdict, None, None)
@@ -201,7 +204,7 @@ class _Gate:
 
     def _settle(self, recorded: Recorded, verdict: Verdict) -> GateResult:
         gathered = self.run.journal.last(Gathered)
-        return Settlement(
+        settlement = Settlement(
             verdict=verdict,
             recorded=recorded,
             request=self.run.request,
@@ -211,7 +214,12 @@ class _Gate:
             ports=self.run.ports,
             steps=self.run.steps,
             journal=self.run.journal,
-        ).run()
+        )
+        with self._temporary_files():
+            return settlement.run()
+
+    def _temporary_files(self) -> AbstractContextManager[None]:
+        return temporary_files_of(self.run.run_id, self.run.settings.staging)
 
 
 def _bare(verdict: Verdict) -> Judgement:

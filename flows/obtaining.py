@@ -22,6 +22,7 @@ from assay.adapters import server_hardware
 from assay.errors import ArtifactError, InfrastructureError
 from assay.golden_set import golden_digest
 from assay.records import Problem, Role
+from assay.uninterrupted import uninterrupted
 from flows import asked_before, resuming, teardown
 from flows.asked_before import AskedBefore
 from flows.conclude import SEALS, registered_document, settings_document
@@ -30,6 +31,7 @@ from flows.journal import Gathered, MeasuredEvent, Recorded, Verified, write_dur
 from flows.measure import Measured, Measurement, Subject
 from flows.queueing import devices
 from flows.run_state import GateRun
+from flows.scratch import temporary_files_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +186,14 @@ class Obtaining:
     # --- the same question asked before ---------------------------------------------------------
 
     def _asked_before(self, key: Mapping[str, str], baseline: Baseline) -> Recorded | None:
-        found: AskedBefore | None = asked_before.find(
-            key,
-            gathering=self.run.gathering,
-            ports=self.run.ports,
-            change=self.run.change,
-            progress=self.run.progress,
-        )
+        with temporary_files_of(self.run.run_id, self.run.settings.staging):
+            found: AskedBefore | None = asked_before.find(
+                key,
+                gathering=self.run.gathering,
+                ports=self.run.ports,
+                change=self.run.change,
+                progress=self.run.progress,
+            )
         if found is None:
             return None
         self.run.store_verdict(found.verdict)
@@ -278,7 +281,8 @@ class Obtaining:
         try:
             yield staging, server
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            with uninterrupted():
+                shutil.rmtree(staging, ignore_errors=True)
             found = teardown.examine(server.launched, staging, self.run.progress)
             text = json.dumps(found.model_dump(mode="json"), indent=2) + "\n"
             write_durably(self.run.journal.folder / teardown.FILE, text.encode())

@@ -16,6 +16,7 @@ from assay.adapters import server_hardware
 from assay.errors import InfrastructureError
 from assay.ports import Progress
 from assay.records import Role
+from assay.uninterrupted import uninterrupted
 from flows import teardown
 from flows.conduct import new_run_id
 from flows.gathering import Gathering, Ports, UnmeasurableError
@@ -98,7 +99,8 @@ class Rescoring:
             )
             notes = measurement.score(subject)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            with uninterrupted():
+                shutil.rmtree(staging, ignore_errors=True)
             found = teardown.examine(server.launched, staging, self.progress)
         if problems := found.problems():
             raise InfrastructureError(" ".join(f"{one.reason} {one.action}" for one in problems))

@@ -210,7 +210,7 @@ def told(move: Move) -> str:
 
 def _tell(table: MoveTable, model: str, move: Move) -> None:
     """Adds a move that happened to the model's history; a second time changes nothing."""
-    table.note(model, f"{MOVED}{move.at}/{move.target.number}", told(move))
+    table.note(model, f"{MOVED}{move.at}", told(move))
 
 
 def _version(model: str, place: Place | None) -> RegisteredVersion | None:
@@ -236,4 +236,5 @@ _LONGEST = 1000
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The time, so fine that no two moves of a model have the same: it tells them apart."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

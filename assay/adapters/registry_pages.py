@@ -86,8 +86,8 @@ def model_page(
         before: its description so far; what stands above `MARK` is kept.
         links: of the model's experiment.
         aliases: its aliases, in the order in which they are shown.
-        moves: what `registry_moves.told` says of each move of `production`, by its time (and, after
-            a slash, what tells two of one second apart).
+        moves: what `registry_moves.told` says of each move of `production`, by its time, to the
+            microsecond; seconds are shown.
     """
     own = (before or "").partition(MARK)[0].strip()
     lines = ["| alias | version | its latest verdict | |", "|---|---|---|---|"]
@@ -105,7 +105,7 @@ def _move(at: str, told: str, links: Links) -> str:
     what, _, run = told.rpartition("; run ")
     if _RUN_ID.fullmatch(run):
         run = f"[its gate]({links.run(run)})"
-    return f"- {at.partition('/')[0]}: {_plain(what)} ({run})"
+    return f"- {at.partition('.')[0].removesuffix('Z')}Z: {_plain(what)} ({run})"
 
 
 def _plain(text: str) -> str:

@@ -26,6 +26,7 @@ from assay.adapters.server_readiness import ReadinessQuestion
 from assay.errors import InfrastructureError
 from assay.ports import ProcessUsage, Progress, RunningServer, ServeRequest
 from assay.records import Endpoint, EngineIdentity, Postcondition
+from assay.uninterrupted import uninterrupted
 
 _POLL_S = 0.25
 _HEARTBEAT_S = 15.0
@@ -175,5 +176,6 @@ class StartedEngine(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the engine, whatever happened."""
-        self.stop()
+        """Ends the engine, whatever happened; Ctrl-C waits until nothing of it is left."""
+        with uninterrupted():
+            self.stop()

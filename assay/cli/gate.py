@@ -129,7 +129,7 @@ def _gated(request: "GateRequest", held: ExitStack) -> "GateResult":
 
 
 def _resumed(run_id: str, held: ExitStack) -> "GateResult":
-    from flows import resuming
+    from flows import resuming, teardown
     from flows.conduct import conduct
     from flows.settings import from_environment
     from flows.steps import PlainSteps
@@ -139,6 +139,7 @@ def _resumed(run_id: str, held: ExitStack) -> "GateResult":
     with results_only():
         done = resuming.finished_result(settings, run_id)  # needs no store, no registry, no engine
         if done is not None:
+            teardown.remove_staged(settings, mine=run_id)  # killed when all but this was done
             return done
         request = resuming.request_of(settings, run_id)
         ports = wire(request, settings)

@@ -37,7 +37,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A real vLLM with the tiny model, started once: it takes half a minute to come up."""
-    request = serving_rig.request(serving_rig.tiny_model(), tmp_path_factory.mktemp("cache"))
+    """A real vLLM with the tiny model, started once: it takes half a minute to come up.
+
+    The first and the last test that ask it may lie a whole run apart.
+    """
+    cache = tmp_path_factory.mktemp("cache")
+    request = serving_rig.request(serving_rig.tiny_model(), cache, lifetime_s=3600)
     with ProcessServer().launch(request) as server:
         yield server.wait_ready(print)

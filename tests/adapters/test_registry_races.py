@@ -177,7 +177,7 @@ def test_a_gate_that_was_silent_for_too_long_loses_its_turn_and_may_not_promote(
     tmp_path: Path, mlflow_server: rig.Server
 ) -> None:
     """The holder plays another machine: whether its process lives cannot be seen from here."""
-    model = "silent"
+    model = "fell-silent"
     stage = rig.on_mlflow(
         mlflow_server.uri, mlflow_server.data, tmp_path / "locks", mlflow_server.kill
     )

@@ -68,7 +68,8 @@ def survive(lane: Lane, kill: Kill) -> None:
     alias = machine.check_alias()
     assert alias in (PRODUCTION, BETTER)
     if ended.status == INTERRUPTED:
-        assert machine.leftovers() == [], ended.said
+        left = machine.leftovers()
+        assert left == [], f"{left}\n{ended.said}"
     runs = machine.runs()
     run = runs[-1] if runs and machine.states(runs[-1]) else None
     paid = machine.stored() - paid_before
@@ -76,7 +77,8 @@ def survive(lane: Lane, kill: Kill) -> None:
 
     resumed = machine.run(*(machine.gate(BETTER) if run is None else ("gate", "--resume", run)))
     assert resumed.status == 0, f"{kill}\n{ended.said}\n--- resumed ---\n{resumed.said}"
-    assert machine.leftovers() == [], resumed.said
+    left = machine.leftovers()
+    assert left == [], f"{left}\n{resumed.said}"
     assert machine.check_alias() == BETTER
     run = machine.runs()[-1]
     differing = [
