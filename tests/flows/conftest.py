@@ -11,6 +11,18 @@ from tests.mail_and_hooks import SECRET, HookServer, MailServer
 
 
 @pytest.fixture
+def prefect_api() -> Iterator[None]:
+    """A real Prefect server for flows that run in this process."""
+    from prefect.events.worker import EventsWorker
+    from prefect.testing.utilities import prefect_test_harness
+
+    # What sends events is kept for the process: one of an earlier server would go on calling it.
+    EventsWorker.drain_all(timeout=10)
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+@pytest.fixture
 def hooks() -> Iterator[Callable[..., HookServer]]:
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(HookServer(**options))

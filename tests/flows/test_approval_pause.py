@@ -13,14 +13,6 @@ from flows.conclude import GateResult
 from tests.gate_rig import MODEL, POLICY, Rig, make_rig
 
 
-@pytest.fixture(scope="module")
-def prefect_api() -> object:
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
-
-
 @pytest.mark.prefect_server
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_api")

@@ -1,6 +1,5 @@
 """The flow `ingest-relabels` on a real Prefect server, and its deployment."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ from tests.relabel_rig import agreed, answer, write_rows
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def prefect() -> Iterator[None]:
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
-
-
 def test_the_deployment_names_the_flow() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     found = {one["name"]: one["entrypoint"] for one in deployments}
@@ -27,7 +18,7 @@ def test_the_deployment_names_the_flow() -> None:
 
 
 @pytest.mark.prefect_server
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("prefect_api")
 def test_the_flow_completes_with_a_proposal_and_fails_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

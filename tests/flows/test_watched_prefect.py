@@ -1,7 +1,5 @@
 """A gate whose steps are Prefect tasks is watched like any other."""
 
-from pathlib import Path
-
 import pytest
 
 from assay.adapters.in_memory_watch import InMemoryWatch
@@ -12,9 +10,9 @@ from flows.watched import WatchedSteps
 
 @pytest.mark.prefect_server
 @pytest.mark.slow
-def test_tasks_within_tasks_are_told_in_order_with_their_retries(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("prefect_api")
+def test_tasks_within_tasks_are_told_in_order_with_their_retries() -> None:
     from prefect import flow
-    from prefect.testing.utilities import prefect_test_harness
 
     from flows.gate_release import PrefectSteps
 
@@ -30,8 +28,7 @@ def test_tasks_within_tasks_are_told_in_order_with_their_retries(tmp_path: Path)
         steps = WatchedSteps(PrefectSteps(expected=2), watch, "run-1")
         return steps.run("outer", lambda: steps.run("inner 1.0.0", flaky, retries=1))
 
-    with prefect_test_harness(server_startup_timeout=180):
-        assert gate() == "answered"
+    assert gate() == "answered"
     told = [(type(event), event.name) for event in watch.events]  # type: ignore[union-attr]
     assert told == [
         (StepBegun, "outer"),
