@@ -72,7 +72,7 @@ docs: setup  ## regenerate the JSON Schemas
 	$(BIN)/python scripts/write_schemas.py
 
 site: setup  ## build the documentation site into site/, every link checked
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 mlflow: setup  ## open MLflow's UI on the recorded gates
 	mlflow/serve.sh $(PORT)

@@ -1,5 +1,6 @@
 """What this machine has and lacks for each part of Assay, and the command that mends it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from assay.errors import AssayError, ConfigError
+from assay.notifications.configuration import load_notifications, variables
 from assay.policy import Policy
 from assay.serving_profile import ContainerLimits, Profile, load_serving
 from assay.task import load_task
@@ -42,6 +44,7 @@ def examine() -> list[Check]:
         _store(settings),
         _registry(settings),
         _golden(settings),
+        _notifications(settings),
         _tool("git", "Git, for golden revisions", "install git"),
         _tool("chromium", "Chromium, for the browser tests", "apt-get install chromium"),
     ]
@@ -143,6 +146,24 @@ def _golden(settings: Settings) -> Check:
         return f"{golden.size} cases, {golden.digest}"
 
     return _attempt("golden set", load, "dvc repro (or dvc pull)")
+
+
+def _notifications(settings: Settings) -> Check:
+    what = "who is told (notifications)"
+    if settings.notifications is None:
+        return Check(what=what, found="nobody: there is no notifications.yaml")
+    try:
+        channels = load_notifications(settings.notifications).channels
+    except ConfigError as error:
+        return Check(what=what, found=str(error), mend="correct it, then `assay notify test`")
+    named = [name for channel in channels for name in variables(channel)]
+    if unset := sorted({name for name in named if not os.environ.get(name, "").strip()}):
+        mend = "set them where gates run, then `assay notify test`"
+        return Check(what=what, found=f"not set: {', '.join(unset)}", mend=mend)
+    return Check(
+        what=what,
+        found=f"{', '.join(one.name for one in channels)} (`assay notify test` tries them)",
+    )
 
 
 def _tool(name: str, what: str, mend: str) -> Check:

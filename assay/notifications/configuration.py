@@ -122,6 +122,16 @@ def load_notifications(path: Path) -> Notifications:
     return found.model_copy(update={"templates": folder})
 
 
+def variables(channel: Channel) -> tuple[str, ...]:
+    """Returns the names of the environment variables that a channel needs."""
+    if isinstance(channel, EmailChannel):
+        named = (channel.user_env, channel.password_env)
+        return tuple(name for name in named if name is not None)
+    if isinstance(channel, WebhookChannel):
+        return (channel.url_env, channel.secret_env)
+    return (channel.url_env,)
+
+
 def read_variable(name: str, environment: Mapping[str, str], channel: str) -> str:
     """Returns what an environment variable holds.
 

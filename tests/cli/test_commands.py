@@ -197,3 +197,25 @@ def test_doctor_says_what_is_missing_and_how_to_mend_it(
     for_people = assay("doctor").out
     assert "✗ trusted keys: " in for_people
     assert "✓ Python: " in for_people
+
+
+def test_doctor_says_which_channel_of_the_notifications_cannot_be_told(
+    assay: Assay, desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    path = tmp_path / "notifications.yaml"
+    monkeypatch.setenv("ASSAY_NOTIFICATIONS", str(path))
+    channel = "{kind: slack, name: team, url_env: TEAM_URL}"
+
+    def found() -> dict[str, str | None]:
+        checks = json.loads(assay("doctor", "--json").out)["checks"]
+        return next(one for one in checks if one["what"] == "who is told (notifications)")
+
+    path.write_text("schema_version: 1\nchannels: []\n")
+    assert "channels" in (found()["found"] or "")
+    path.write_text(f"schema_version: 1\nchannels: [{channel}]\n")
+    assert found()["found"] == "not set: TEAM_URL"
+    assert "assay notify test" in (found()["mend"] or "")
+    monkeypatch.setenv("TEAM_URL", "https://hooks.example/T0/secret")
+    assert found()["mend"] is None
+    assert "secret" not in (found()["found"] or "")
