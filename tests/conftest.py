@@ -1,8 +1,8 @@
-"""The two phases of a run, and what tests say at its end.
+"""The phases of a run, and what tests say at its end.
 
-`--alone=skip` leaves out what needs the machine to itself, so that the rest may run in several
-processes at once (`pytest -n 2`); `--alone=only` runs what was left out, one test after the other.
-Together they are the whole suite (`scripts/test.sh`). Without the option everything is run.
+`--phase=shared` keeps what shares a machine well (`pytest -n 2`), `--phase=paired` what starts
+servers and mostly waits for them, `--phase=alone` what needs the machine to itself. Together they
+are the whole suite (`scripts/test.sh`). Without the option everything is run.
 """
 
 import os
@@ -22,30 +22,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background without Ctrl-C, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ALONE = frozenset({"alone", "docker", "prefect_server", "vllm"})
+ALONE = frozenset({"alone", "docker", "vllm"})
 """Markers of tests that measure time, or start something that fills the machine."""
+PAIRED = frozenset({"paired", "prefect_server"})
+"""Markers of tests that start servers and mostly wait for them: two at a time are fine."""
+PHASES = ("shared", "paired", "alone")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the choice of a phase."""
-    parser.addoption(
-        "--alone",
-        choices=("skip", "only"),
-        help="leave out, or run nothing but, the tests that need the machine to themselves",
-    )
+    parser.addoption("--phase", choices=PHASES, help="run nothing but the tests of one phase")
+
+
+def phase_of(item: pytest.Item) -> str:
+    """Returns the phase that a test is run in."""
+    marks = {mark.name for mark in item.iter_markers()}
+    if marks & ALONE:
+        return "alone"
+    return "paired" if marks & PAIRED else "shared"
 
 
 @pytest.hookimpl(trylast=True)  # after the folders' own hooks have set their markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps the tests of the phase that was asked for."""
-    phase = config.getoption("--alone")
+    phase = config.getoption("--phase")
     if phase is None:
         return
-    kept: list[pytest.Item] = []
-    others: list[pytest.Item] = []
-    for item in items:
-        needs_machine = any(mark.name in ALONE for mark in item.iter_markers())
-        (kept if needs_machine == (phase == "only") else others).append(item)
+    kept = [item for item in items if phase_of(item) == phase]
+    others = [item for item in items if phase_of(item) != phase]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = kept

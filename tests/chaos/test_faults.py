@@ -27,7 +27,7 @@ from tests.chaos.machine import (
 )
 from tests.chaos.world import clock_library, free_port, mlflow_server, small_disk
 
-pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.paired, pytest.mark.slow, pytest.mark.timeout(300)]
 
 INVALID, NOT_PROMOTED = 12, 1
 
