@@ -204,8 +204,9 @@ class Machine:
         return sorted(found, key=lambda name: (self.home / "runs" / name).stat().st_ctime_ns)
 
     def states(self, run: str) -> list[str]:
-        """Returns a run's journal, as states."""
-        return [event.state for event in read_events(self.home / "runs" / run / JOURNAL)]
+        """Returns a run's journal, as states; none where the gate was killed before it had one."""
+        path = self.home / "runs" / run / JOURNAL
+        return [event.state for event in read_events(path)] if path.exists() else []
 
     def production(self) -> RegisteredVersion | None:
         """Returns what the alias names, straight from MLflow's database.

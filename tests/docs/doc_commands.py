@@ -13,7 +13,15 @@ from pathlib import Path
 from tests.shell_commands import logical_lines, simple_commands
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(
+        page
+        for folder in ("evaluators", "examples", "golden_data", "mlflow", "serving")
+        for page in sorted((ROOT / folder).rglob("*.md"))
+    ),
+]
 SHELL = {"sh", "bash", "console", "shell"}
 _FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
