@@ -59,6 +59,8 @@ bench: setup serving  ## ratios measured side by side in one run
 	$(BIN)/python -m bench.judgement
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.settle --out bench/results/settle.txt
+	$(BIN)/python -m bench.golden_health --out bench/results/golden_health.json
+	$(BIN)/python -m bench.ingestion --out bench/results/ingestion.json
 	$(MAKE) bench-load
 
 bench-load: setup serving  ## the load generator beside its peers, and against the truth

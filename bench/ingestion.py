@@ -1,4 +1,4 @@
-"""Times `assay golden ingest` on a million rows: `python bench/ingestion.py [--rows 1000000]`.
+"""Times `assay golden ingest` on a million rows: `python -m bench.ingestion [--rows 1000000]`.
 
 Writes a flat export of made-up texts, three people's answers each, one answer a line, some texts
 nearly repeated and some with personal data, and ingests it as a user does: the command, in a
@@ -104,13 +104,17 @@ def main() -> int:
     """Measures, prints one JSON document, and returns 1 where the promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    rows = parser.parse_args().rows
+    parser.add_argument("--out", type=Path, help="Where the figures are kept.")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as name:
         folder = Path(name)
         export = folder / "export.jsonl"
-        write_export(export, rows)
+        write_export(export, given.rows)
         found = ingest(folder, export)
-    print(json.dumps(found, indent=2))
+    text = json.dumps(found, indent=2) + "\n"
+    print(text, end="")
+    if given.out:
+        given.out.write_text(text)
     slow = float(str(found["processor_seconds"])) > SECONDS
     large = float(str(found["peak_gigabytes"])) > GIGABYTES
     return int(slow or large)
