@@ -203,15 +203,22 @@ def gate(
     except AssayError as error:
         return Outcome(candidate=candidate, verdict="error", reason=str(error), report=None)
     verdict, seconds = result.verdict, time.monotonic() - started
-    progress(f"{candidate.name}: {verdict.verdict.value} after {seconds:.0f} s")
+    progress(f"{candidate.name}: {verdict.verdict.value} after {seconds:.0f} s: {one_line(result)}")
     failed = (f for f in verdict.findings if f.gating and f.status is FindingStatus.FAILED)
-    return Outcome(
+    outcome = Outcome(
         candidate=candidate,
         verdict=verdict.verdict.value,
         reason=one_line(result),
         report=result.evidence_dir / "report.html",
         failed=tuple(finding.metric for finding in failed),
     )
+    if outcome.failed:
+        progress(f"{candidate.name}: why, in another terminal: {_explain(result.evidence_dir)}")
+    return outcome
+
+
+def _explain(evidence: Path) -> str:
+    return f".venv/bin/assay explain {shlex.quote(str(_shown(evidence)))}"
 
 
 def show(outcomes: list[Outcome], settings: Settings, progress: Progress) -> None:
@@ -231,8 +238,9 @@ def show(outcomes: list[Outcome], settings: Settings, progress: Progress) -> Non
             print(f"report {one.candidate.name}: {_shown(one.report)}")
     explained = next((o.report for o in outcomes if o.failed and o.report is not None), None)
     if explained is not None:
-        folder, trust = (shlex.quote(str(_shown(p))) for p in (explained.parent, settings.trust))
-        print(f"why it was blocked: .venv/bin/assay explain {folder}")
+        evidence = explained.parent
+        folder, trust = (shlex.quote(str(_shown(path))) for path in (evidence, settings.trust))
+        print(f"why it was blocked: {_explain(evidence)}")
         print(f"prove that: .venv/bin/assay verify {folder} --trust {trust}")
     uri = f"sqlite:///{_shown(settings.home / 'mlflow.db')}"
     print(
