@@ -4,10 +4,12 @@ Each runs in a thread of its own on 127.0.0.1 and keeps what it was sent.
 """
 
 import asyncio
-import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
+
+from tests.threaded_server import ThreadedServer
 
 Manner = Literal["well", "refuse", "hang", "drip"]
 SECRET = "a secret of more than 24 bytes"
@@ -24,33 +26,15 @@ class Posted:
 
 
 @dataclass(kw_only=True)
-class _Server:
+class _Server(ThreadedServer):
     manner: Manner = "well"
-    port: int = 0
     connections: int = 0
 
-    def __enter__(self) -> Self:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(10)
-
-    async def _serve(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
         server = await asyncio.start_server(self._met, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stopping.wait()
+        yield
         server.close()
 
     async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
