@@ -236,7 +236,7 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """The last steps of a run: the alias, as far as its recorded verdict may move it."""
+    """The alias, as far as a run's recorded verdict may move it."""
 
     verdict: Verdict
     recorded: Recorded
@@ -248,16 +248,14 @@ class Settlement:
     steps: Steps
     journal: Journal
 
-    def run(self) -> GateResult:
-        """Promotes where the verdict and the registry allow it, and finishes the run.
+    def run(self) -> PromotionOutcome | None:
+        """Promotes where the verdict and the registry allow it; None where nothing was to be moved.
 
         Raises:
             InfrastructureError: the registry cannot be reached; the run can be continued.
         """
-        outcome = self._promote() if self.recorded.may_promote else None
-        return finish(self.journal, self.verdict, self.recorded, outcome)
-
-    def _promote(self) -> PromotionOutcome | None:
+        if not self.recorded.may_promote:
+            return None
         candidate, stated = self.verdict.context.candidate, self.recorded.settings
         promotion = Promotion(
             verdict=self.verdict,

@@ -216,7 +216,8 @@ class _Gate:
             journal=self.run.journal,
         )
         with self._temporary_files():
-            return settlement.run()
+            outcome = settlement.run()
+        return finish(self.run.journal, verdict, recorded, outcome)
 
     def _temporary_files(self) -> AbstractContextManager[None]:
         return temporary_files_of(self.run.run_id, self.run.settings.staging)
