@@ -1,6 +1,10 @@
 """Small golden cases and probes."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from assay import digests
+from assay.golden_frozen import canonical, describe_frozen, to_jsonl
 from assay.records import GoldenCase, Probe
 
 LABELS = ("joy", "anger")
@@ -37,3 +41,15 @@ def probes(count: int) -> list[Probe]:
         )
         for number in range(count)
     ]
+
+
+def write_frozen(
+    folder: Path, version: str, held: Iterable[GoldenCase], probing: Iterable[Probe]
+) -> None:
+    """Writes a version's files as the `freeze` stage does; makes the folder if it is not there."""
+    folder.mkdir(exist_ok=True)
+    frozen, frozen_probes = canonical(held), canonical(probing)
+    (folder / "golden.jsonl").write_bytes(to_jsonl(frozen))
+    (folder / "probes.jsonl").write_bytes(to_jsonl(frozen_probes))
+    digest = describe_frozen(version, frozen, frozen_probes).to_bytes()
+    (folder / "golden.digest.json").write_bytes(digest)

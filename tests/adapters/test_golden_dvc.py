@@ -12,11 +12,11 @@ import pytest
 from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.adapters.in_memory_golden import InMemoryGoldenSource
 from assay.errors import ConfigError, InfrastructureError
-from assay.golden_frozen import canonical, describe_frozen, to_jsonl
+from assay.golden_frozen import canonical, to_jsonl
 from assay.golden_set import golden_digest
 from assay.ports import GoldenSource
 from assay.records import GoldenCase, Probe
-from tests.golden_examples import LABELS, SECRET, cases, probes
+from tests.golden_examples import LABELS, SECRET, cases, probes, write_frozen
 
 FIRST, SECOND = "golden-1.0.0", "golden-1.1.0"
 
@@ -43,13 +43,7 @@ def run(folder: Path, *command: str) -> None:
 
 
 def freeze(root: Path, version: str, held: list[GoldenCase], probing: list[Probe]) -> None:
-    folder = root / "golden_data"
-    folder.mkdir(exist_ok=True)
-    frozen, frozen_probes = canonical(held), canonical(probing)
-    (folder / "golden.jsonl").write_bytes(to_jsonl(frozen))
-    (folder / "probes.jsonl").write_bytes(to_jsonl(frozen_probes))
-    digest = describe_frozen(version, frozen, frozen_probes).to_bytes()
-    (folder / "golden.digest.json").write_bytes(digest)
+    write_frozen(root / "golden_data", version, held, probing)
     dvc = [sys.executable, "-m", "dvc"]
     run(root, *dvc, "add", "-q", "golden_data/golden.jsonl", "golden_data/probes.jsonl")
     run(root, "git", "add", ".")

@@ -6,6 +6,7 @@ A page says RUN, EVIDENCE or MY.key; a world knows which run, folder and key the
 import contextlib
 import json
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from assay.evidence import APPROVALS
 from flows.conclude import GateResult
 from tests.cli_desk import make_desk
 from tests.docs.doc_commands import ROOT, Shown
+from tests.docs.doc_servers import channels_world, people_world, served_world
 from tests.gate_rig import MODEL, make_rig
 
 COMPOSE = "services:\n  vllm:\n    image: vllm/vllm-openai:v0.6.6\n    ports: ['8000:8000']\n"
@@ -25,6 +27,7 @@ class Worlds:
     """One folder for each kind of command, made once."""
 
     folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
     promoted: Path = Path()
     blocked: Path = Path()
     fresh: int = 0
@@ -64,16 +67,19 @@ def unsettled(folder: Path) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def make_worlds(folder: Path) -> Worlds:
-    """Makes the folders: a finished gate, files to judge, a project, and intents to import."""
+def make_worlds(folder: Path, running: ExitStack) -> Worlds:
+    """Makes the folders: a finished gate, files to judge, projects; starts who answers there."""
     worlds = Worlds(folder)
     results = _gate_world(folder / "gate")
     worlds.promoted, worlds.blocked = (result.evidence_dir for result in results)
     _intents_world(folder / "intents")
     _project_world(folder / "project")
+    people_world(folder / "people", folder / "remote")
+    served = served_world(folder / "served", running)
+    worlds.environment = channels_world(folder / "channels", running)
     (folder / "desk").mkdir()
     make_desk(folder / "desk")
-    worlds.stands_for = {
+    worlds.stands_for = served | {
         "EVIDENCE": str(worlds.promoted), "MODEL_DIR": f".assay/store/{MODEL}/1.1.0",
         "FOLDER": "models/1.1.0",
         "emotion-demo": MODEL, "gate.pub": "keys/gate.pub", "signing-key.pem": "release.key",

@@ -1,6 +1,8 @@
 """Every command in the documentation is run, or at least exists as it is written."""
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -35,8 +37,9 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
-    return make_worlds(tmp_path_factory.mktemp("docs"))
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    with ExitStack() as running:
+        yield make_worlds(tmp_path_factory.mktemp("docs"), running)
 
 
 def test_no_command_hides_in_a_block_that_is_not_marked_as_shell() -> None:
@@ -101,7 +104,8 @@ def test_a_command_does_what_the_page_says(
     monkeypatch.chdir(place)
     for name in ("ASSAY_HOME", "ASSAY_STORE", "ASSAY_TRUST", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ASSAY_WHO", "reader")
+    for name, value in (worlds.environment | {"ASSAY_WHO": "reader"}).items():
+        monkeypatch.setenv(name, value)
     code = main(worlds.words(command))
     said = "".join(capfd.readouterr())
     assert code in run.codes, said[-2000:]

@@ -12,13 +12,13 @@ from assay.adapters.golden_dvc import DvcGoldenSource
 from assay.adapters.golden_repository import GoldenRepository
 from assay.adapters.in_memory_golden import InMemoryGoldenValidator
 from assay.audit_log import AuditLog
-from assay.golden_frozen import canonical, describe_frozen, to_jsonl
+from assay.golden_frozen import canonical, to_jsonl
 from assay.golden_set import GoldenSet
 from assay.records import GoldenCase
 from flows.golden_publishing import Published, PublishPorts, PublishRequest, Rescorer, publish
 from tests.artifact_factory import make_keys
 from tests.gate_rig import InterruptibleSteps
-from tests.golden_examples import cases, probes
+from tests.golden_examples import cases, probes, write_frozen
 
 TASK = """
 schema_version: 1
@@ -65,12 +65,7 @@ def make_repository(
     dvc(root, "init", "-q")
     dvc(root, "remote", "add", "-q", "-d", "team", remote)
     (root / "task.yaml").write_text(task)
-    place = root / "golden_data"
-    place.mkdir()
-    frozen, probing = canonical(cases(3) if held is None else held), canonical(probes(1))
-    (place / "golden.jsonl").write_bytes(to_jsonl(frozen))
-    (place / "probes.jsonl").write_bytes(to_jsonl(probing))
-    (place / "golden.digest.json").write_bytes(describe_frozen("1.0.0", frozen, probing).to_bytes())
+    write_frozen(root / "golden_data", "1.0.0", cases(3) if held is None else held, probes(1))
     dvc(root, "add", "-q", "golden_data/golden.jsonl", "golden_data/probes.jsonl")
     run(root, "git", "add", ".")
     run(root, "git", "commit", "-q", "-m", "1.0.0")
