@@ -46,7 +46,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Commands that are run in a prepared folder, and the exit codes that are as promised."""
+    """Commands that are run in a world, and the exit codes that are as promised.
+
+    A world is a prepared folder with what answers there; the module that calls `run_in` with its
+    name makes it and runs all of its commands.
+    """
 
     pattern: str
     world: str
@@ -106,6 +110,12 @@ def fences(page: Path) -> Iterator[tuple[str, str]]:
 def run_of(command: Shown) -> Run | None:
     """Returns where a command is run; None where it is not."""
     return next((run for run in RUNS if re.match(run.pattern, command.kind)), None)
+
+
+def run_in(*worlds: str) -> list[Shown]:
+    """Returns the commands of these worlds, each text once, in the order of the text."""
+    ours = {one.text: one for one in shown() if (run := run_of(one)) and run.world in worlds}
+    return [ours[text] for text in sorted(ours)]
 
 
 def reason_of(command: Shown) -> str | None:

@@ -13,10 +13,12 @@ from tests.docs.doc_commands import (
     NOT_RUN,
     PAGES,
     ROOT,
+    RUNS,
     SHELL,
     Shown,
     fences,
     reason_of,
+    run_in,
     run_of,
     shown,
 )
@@ -24,7 +26,18 @@ from tests.docs.doc_worlds import Worlds, make_worlds
 from tests.shell_commands import check_assay
 
 COMMANDS = shown()
-RUN = sorted({command.text: command for command in COMMANDS if run_of(command)}.values(), key=str)
+RUN = run_in(
+    "gate",
+    "fresh",
+    "evidence",
+    "desk",
+    "import",
+    "intents",
+    "project",
+    "served",
+    "channels",
+    "people",
+)
 PREFECT_NAMES = {
     name
     for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -58,6 +71,13 @@ def test_every_command_is_run_or_has_a_reason() -> None:
     assert len(RUN) > 30
     unknown = [command for command in COMMANDS if not run_of(command) and not reason_of(command)]
     assert unknown == [], "run them (RUNS) or say why not (NOT_RUN) in tests/docs/doc_commands.py"
+
+
+def test_every_world_has_a_module_that_runs_its_commands() -> None:
+    modules = (path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    calls = (call for text in modules for call in re.findall(r"run_in\(([^)]*)\)", text))
+    claimed = {world for call in calls for world in re.findall(r'"([\w-]+)"', call)}
+    assert {run.world for run in RUNS} == claimed
 
 
 def test_every_reason_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
