@@ -111,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with terminable():
             code = app(args=given, prog_name="assay", standalone_mode=False)
+    except KeyboardInterrupt:  # before Typer looks for it, or after it has stopped
+        code = ExitCode.INTERRUPTED
     except Exception as error:  # the one place where a crash becomes a sentence
         return _failed(error, as_json=as_json)
     if code == ExitCode.INTERRUPTED:

@@ -93,6 +93,7 @@ def wait(request: dict[str, Any]) -> dict[str, Any]:
 
 def become(request: dict[str, Any]) -> int:
     """Turns this process into the gate, and runs it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it is one, any signal ends it
     os.setsid()
     for number, (path, flags) in enumerate(
         (
@@ -114,6 +115,7 @@ def become(request: dict[str, Any]) -> int:
 
     for moment, number in request["moments"]:
         follow(tuple(moment), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return assay(request["arguments"])
 
 

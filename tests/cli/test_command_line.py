@@ -252,3 +252,15 @@ def test_a_terminal_shows_what_is_being_done_and_keeps_the_same_lines() -> None:
     for line in PLAIN:
         assert line in lines(kept)
     assert "\x1b[?25h" in err  # the cursor is shown again
+
+
+def test_an_interruption_before_the_command_has_begun_is_told_like_any_other(
+    assay: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*words: Any, **named: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("assay.cli.app", interrupted)
+    done = assay("audit-log", "verify", "--json")
+    assert done.code == ExitCode.INTERRUPTED
+    assert "interrupted" in done.error
