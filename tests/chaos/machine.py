@@ -163,8 +163,13 @@ class Machine:
         assert isinstance(document, dict)
         return document
 
-    def start(self, *arguments: str, moments: Sequence[tuple[Moment, int]] = ()) -> "Running":
-        """Starts a command; at each moment it sends itself the signal beside it."""
+    def start(
+        self,
+        *arguments: str,
+        moments: Sequence[tuple[Moment, int]] = (),
+        within: Path | None = None,
+    ) -> "Running":
+        """Starts a command, `within` a folder; at each moment it sends itself the signal."""
         self.started += 1
         said = self.words / f"said-{self.started}"
         started = self.ask_host(
@@ -172,7 +177,7 @@ class Machine:
                 "do": "start",
                 "arguments": arguments,
                 "environment": self.environment,
-                "folder": str(self.place),
+                "folder": str(within or self.place),
                 "out": f"{said}.out",
                 "err": str(said),
                 "moments": [[list(moment), int(number)] for moment, number in moments],
@@ -180,9 +185,9 @@ class Machine:
         )
         return Running(machine=self, pid=started["pid"], err=said)
 
-    def run(self, *arguments: str, timeout_s: float = 120) -> Ended:
+    def run(self, *arguments: str, timeout_s: float = 120, within: Path | None = None) -> Ended:
         """Runs a command to its end."""
-        return self.start(*arguments).end(timeout_s)
+        return self.start(*arguments, within=within).end(timeout_s)
 
     def gate(self, version: str) -> list[str]:
         """Returns the arguments that gate a version."""
