@@ -55,12 +55,12 @@ class Machine:
             *("--backend", backend, "--policy", str(policy), "--json"),
         ]
 
-    def gate(self, version: str, backend: str, timeout_s: float = 600) -> Finished:
-        """Gates a version with the command line."""
+    def gate(self, version: str, backend: str, timeout_s: float = 600, **watching: str) -> Finished:
+        """Gates a version with the command line, `watching` added to its environment."""
         done = subprocess.run(
             self.command(version, backend),
             cwd=ROOT,
-            env=self.environment,
+            env=self.environment | watching,
             capture_output=True,
             text=True,
             timeout=timeout_s,

@@ -1,17 +1,25 @@
 """Releases on real vLLM, a real Docker engine, real MLflow and a real Prefect server."""
 
+import json
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from prometheus_client.parser import text_string_to_metric_families
 
+from examples.emotion import demo
 from flows.rejudge import verify_evidence
-from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine
+from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Finished, Machine
 from tests.end_to_end.prefect_rig import PREFECT, prefect_server
+from tests.telemetry_rig import Receiver, attributes
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -25,20 +33,54 @@ def docker_image_is_here() -> bool:
     return found.returncode == 0
 
 
-@pytest.mark.docker
-@pytest.mark.skipif(
+needs_docker = pytest.mark.skipif(
     not docker_image_is_here(), reason="no Docker engine with the image: serving/build_image.sh"
 )
-def test_a_broken_class_is_blocked_in_the_hardened_container(machine: Machine) -> None:
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """The gate of 1.2.0 in a container, and what it told those who watched it."""
+
+    result: Finished
+    before: str | None
+    spans: list[Span]
+    metrics: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log."""
+        return [json.loads(line) for line in self.result.said.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def blocked(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Blocked:
     before = machine.production()
-    result = machine.gate("1.2.0", "docker", timeout_s=1200)
+    exposed = tmp_path_factory.mktemp("textfile") / "assay.prom"
+    with Receiver() as collector:
+        result = machine.gate(
+            *("1.2.0", "docker", 1200),
+            ASSAY_LOG_FORMAT="json",
+            ASSAY_METRICS_TEXTFILE=str(exposed),
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        )
+    metrics = exposed.read_text()
+    return Blocked(result=result, before=before, spans=collector.spans(), metrics=metrics)
+
+
+@pytest.mark.docker
+@needs_docker
+def test_a_broken_class_is_blocked_in_the_hardened_container(
+    machine: Machine, blocked: Blocked
+) -> None:
+    result = blocked.result
     assert result.code == 10, result.said
     failed = [one for one in result.document["findings"] if one["status"] == "failed"]
     assert "fear" in {one["class"] for one in failed}
     assert "fear" in result.document["summary"]
     assert result.document["context"]["engine"]["backend"] == "docker"
     assert result.document["context"]["engine"]["image"].startswith("sha256:")
-    assert machine.production() == before
+    assert machine.production() == blocked.before
     left = subprocess.run(
         ["docker", "ps", "--all", "--quiet", "--filter", "label=assay.run"],
         capture_output=True,
@@ -46,6 +88,34 @@ def test_a_broken_class_is_blocked_in_the_hardened_container(machine: Machine) -
         check=True,
     )
     assert left.stdout == ""
+
+
+@pytest.mark.docker
+@needs_docker
+def test_a_real_gate_is_told_alike_by_its_log_its_trace_and_its_metrics(blocked: Blocked) -> None:
+    (gate,) = (span for span in blocked.spans if span.name == "gate")
+    told = attributes(gate.attributes)
+    run_id = blocked.result.document["context"]["run_id"]
+    assert (told["assay.run_id"], told["assay.verdict"]) == (run_id, "block")
+    steps = [span for span in blocked.spans if span.parent_span_id == gate.span_id]
+    ended = [line for line in blocked.lines if line.get("event") == "step_ended"]
+    assert {line["run_id"] for line in ended} == {run_id}
+    in_log = Counter((line["step"], line["outcome"]) for line in ended)
+    in_trace = (attributes(span.attributes) for span in steps)
+    assert in_log == Counter(
+        (one["assay.step.name"], one["assay.step.outcome"]) for one in in_trace
+    )
+    waiting = [span for span in steps if span.name == "wait for candidate's engine"]
+    assert waiting[0].end_time_unix_nano - waiting[0].start_time_unix_nano > 1e9  # a real start
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(blocked.metrics)
+        for sample in family.samples
+    }
+    assert samples["assay_gate_runs_total", "block", demo.MODEL] == 1
+    whole_s = (gate.end_time_unix_nano - gate.start_time_unix_nano) / 1e9
+    measured_s = samples["assay_gate_duration_seconds_sum", "block", demo.MODEL]
+    assert measured_s == pytest.approx(whole_s, abs=0.1)
 
 
 def test_a_changed_byte_is_refused_before_anything_of_it_runs(machine: Machine) -> None:
