@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-import yaml
 
 from assay.artifact_checks import check_folder
+from tests.examples.short_recipe import EXAMPLE, short_recipe
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "emotion"
 SERVING_PYTHON = ROOT / ".venv-serving" / "bin" / "python"
 
 pytestmark = [
@@ -41,16 +40,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real recipe, with little text and few steps."""
-    document = yaml.safe_load((EXAMPLE / "recipe.yaml").read_text("utf-8"))
-    document["training_text"] |= {"variants_per_statement": 0, "combinations_per_label": 20}
-    document["tokenizer"]["vocab_size"] = 1500
-    for version in document["versions"].values():
-        if "schedule" in version:
-            version["schedule"] |= {"steps": 12, "batch_size": 16}
-    path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    return path
+    return short_recipe("recipe.yaml", tmp_path_factory.mktemp("recipe"))
 
 
 @pytest.fixture(scope="module")
