@@ -75,14 +75,17 @@ RUNS = (
     Run(r"assay gate\b.*--change", "engines", (1,)),  # a promote that waits for people
     Run(r"assay golden check\b.*--model", "engines", (0, 10)),
     Run(r"assay (gate|tune|rollback|golden publish|store publish)\b", "engines"),
+    Run(r"jq\b", "engines"),
+    Run(r"(dvc (remote|push)|promtool|curl|pip|cp \.env\.example)\b", "programs"),
+    Run(r"make (setup|mlflow|test|test-fast)$", "programs"),
     Run(r"\.venv(-serving)?/bin/python examples/emotion/", "models"),
 )
 NOT_RUN = {
-    r"dvc (remote|push)\b": "writes to somebody's bucket: tests/flows/test_golden_stages.py",
-    r"cd mlflow|cp \.env\.example": "before `docker compose`, which needs images nobody has here",
-    r"make \S+": "builds, installs or tests: CI runs them; here the target must exist",
+    r"make demo": "five minutes of real gates: tests/end_to_end runs its parts on real vLLM",
+    r"make bench-load": "half an hour of load: tests/test_load_study.py, tests/adapters",
     r"prefect\b": "needs a Prefect server: the tests marked prefect_server",
-    r"(docker|kubectl|curl|pip|sed|jq|promtool)\b": "somebody else's program, cluster or network",
+    r"sed\b": "before `prefect automation create`",
+    r"docker\b": "needs images of a registry",
     r"python\b": "needs a Prefect server",
 }
 """What is only held against what exists, and why it is not run here."""

@@ -78,7 +78,9 @@ DOES = {
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in COMMANDS if "docker" not in c.words], ids=lambda command: command.text
+    "command",
+    [c for c in COMMANDS if c.words[0] == "assay" and "docker" not in c.words],
+    ids=lambda command: command.text,
 )
 def test_a_command_does_what_the_page_says(command: Shown, world: EnginesWorld) -> None:
     done(command, world)
@@ -93,6 +95,26 @@ def test_a_command_does_so_in_a_container(command: Shown, world: EnginesWorld) -
         pytest.skip("no Docker engine answers")
     stand_in_image.build()
     done(command, world)
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c.words[0] == "jq"], ids=lambda command: command.text
+)
+def test_a_gate_s_log_can_be_asked_with_jq(command: Shown, world: EnginesWorld) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("no jq here: .ci/run installs it")
+    world.machine.more = {"ASSAY_LOG_FORMAT": "json"}
+    try:
+        gated = world.run("gate", "emotion", FRESH, "--json")
+    finally:
+        world.machine.more = {}
+    (world.project / "gate.jsonl").write_text(gated.said)
+    asked = subprocess.run(
+        command.words, cwd=world.project, capture_output=True, text=True, check=True, timeout=30
+    )
+    steps = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert ["judge", "ok"] in [step[:2] for step in steps]
+    assert all(step[2] >= 0 for step in steps)
 
 
 def done(command: Shown, world: EnginesWorld) -> None:
