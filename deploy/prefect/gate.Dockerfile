@@ -5,12 +5,14 @@ ARG BASE=python:3.11-slim
 FROM ${BASE} AS build
 WORKDIR /build
 COPY requirements.lock ./
-RUN python3 -m venv /opt/assay && /opt/assay/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+RUN python3 -m venv /opt/assay && /opt/assay/bin/pip install --no-cache-dir uv \
+    && /opt/assay/bin/uv pip install --python /opt/assay/bin/python --no-cache --compile-bytecode \
+        --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY assay assay
 COPY evaluators evaluators
 COPY flows flows
-RUN /opt/assay/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/assay/bin/uv pip install --python /opt/assay/bin/python --no-cache --compile-bytecode --no-deps .
 
 FROM ${BASE}
 # git: golden sets are named by their revision
