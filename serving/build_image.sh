@@ -13,10 +13,13 @@ registry_base=debian:bookworm-slim
 local_base=assay/debian:bookworm
 entry="$here/../assay/adapters/container_entry.sh"
 recipe_files=("$here/cpu.Dockerfile" "$here/install_runtime.sh" "$here/pip_settings.sh" "$here/requirements-cpu.lock"
+    "$here/awq_without_avx512/awq_without_avx512.py" "$here/awq_without_avx512/pyproject.toml"
     "$here/tiny_model.py" "$here/warm_up.py" "$entry")
 
 # shellcheck source=serving/pip_settings.sh
 . "$here/pip_settings.sh"
+# shellcheck source=serving/apt_mirror.sh
+. "$here/apt_mirror.sh"
 
 say() { printf 'serving image: %s\n' "$*" >&2; }
 
@@ -26,12 +29,6 @@ die() {
 }
 
 recipe_digest() { cat "${recipe_files[@]}" | sha256sum | cut -d' ' -f1; }
-
-# The apt mirror that this machine itself uses, in the one-line and in the deb822 format.
-apt_mirror() {
-    grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
-        tr -d ' ' | head -1
-}
 
 make_base() {
     local root mirror

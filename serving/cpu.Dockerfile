@@ -1,5 +1,6 @@
 # vLLM for CPU, for the throwaway containers of the gate. Built by build_image.sh, which prepares the context:
 #   install_runtime.sh, pip_settings.sh, requirements-cpu.lock   what is installed, every file by its SHA-256
+#   awq_without_avx512.py, its pyproject.toml                    a plug-in for processors without AVX-512
 #   tiny_model.py, warm_up.py   a start at build time: proves the image serves, saves each later start a third
 #   container_entry.sh          ends the server with its owner, or at its deadline
 #   host/                       pip.conf, ca.crt and wheels of the building machine; build stage only
@@ -17,6 +18,7 @@ RUN apt-get update -qq \
         python3-venv ca-certificates >/dev/null
 COPY host /build/host
 COPY install_runtime.sh pip_settings.sh requirements-cpu.lock /build/
+COPY awq_without_avx512.py pyproject.toml /build/awq_without_avx512/
 ENV PIP_CONFIG_FILE=/build/host/pip.conf SSL_CERT_FILE=/build/host/ca.crt
 RUN PYTHON=/usr/bin/python3.11 UV_NO_CACHE=1 /build/install_runtime.sh /opt/vllm
 COPY tiny_model.py warm_up.py /build/

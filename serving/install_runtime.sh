@@ -2,7 +2,7 @@
 # Makes the environment that serves models on a CPU (and trains the demonstration models): install_runtime.sh [DIR].
 #
 # Decides where packages come from and when nothing has to be done. What is installed stands in requirements-cpu.lock,
-# every file by its SHA-256. pip's own settings (index, extra indexes, find-links, certificate) are honoured, so a
+# every file by its SHA-256, and in awq_without_avx512/, which is ours. pip's own settings (index, extra indexes, find-links, certificate) are honoured, so a
 # company mirror works; PyTorch's CPU wheels are looked for there first and on PyTorch's own site second.
 #
 # PYTHON names the interpreter (default: python3.11).
@@ -11,6 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 target=${1:-.venv-serving}
 lock="$here/requirements-cpu.lock"
+plugin="$here/awq_without_avx512"
 uv_requirement="uv>=0.9,<1"
 server_module=vllm.entrypoints.openai.api_server
 pytorch_wheels=https://download.pytorch.org/whl/cpu
@@ -36,8 +37,8 @@ find_python() {
     die "no Python 3.11 with pip and venv found; PyTorch's wheel is pinned for 3.11. Install it, or name it: PYTHON=/path/to/python3.11 $0"
 }
 
-# The lock and the interpreter decide what the environment holds.
-fingerprint() { { cat "$lock"; "$1" -VV; } | sha256sum | cut -d' ' -f1; }
+# The lock, our plug-in and the interpreter decide what the environment holds.
+fingerprint() { { cat "$lock" "$plugin"/*.py "$plugin"/*.toml; "$1" -VV; } | sha256sum | cut -d' ' -f1; }
 
 use_pip_settings() {
     local links index extra
@@ -71,6 +72,17 @@ install() {
         die "installing from $lock failed. Behind a mirror, put torch's CPU wheel in a folder and set PIP_FIND_LINKS to it"
 }
 
+# Built from a copy: building leaves files beside the source.
+install_plugin() {
+    local copy
+    copy=$(mktemp -d)
+    # shellcheck disable=SC2064  # the name is fixed now
+    trap "rm -rf '$copy'" RETURN
+    cp "$plugin"/*.py "$plugin"/*.toml "$copy/"
+    "$target/bin/uv" pip install --quiet --python "$target/bin/python" --no-deps --no-build-isolation --offline "$copy" ||
+        die "vLLM's plug-in in $plugin cannot be installed; the message above says why"
+}
+
 main() {
     local python want
     python=$(find_python)
@@ -84,6 +96,7 @@ main() {
     say "installing vLLM for CPU into $target (2.2 GB; a minute or less when packages are cached)"
     "$python" -m venv --clear "$target"
     install
+    install_plugin
     # Writes the byte code of what the server imports on the way, so that the first server starts faster.
     env -u PYTHONDONTWRITEBYTECODE "$target/bin/python" -m "$server_module" --help >/dev/null 2>&1 ||
         die "vLLM was installed but does not start; run: $target/bin/python -m $server_module --help"
