@@ -2,7 +2,7 @@
 
 ::
 
-    judged ─▶ evidence sealed, signed ─▶ recorded ─▶ promoting ─▶ alias moved ─▶ settled ─▶ finished
+    judged ─▶ evidence sealed, signed ─▶ recorded ─▶ promoting ─▶ alias moved ─▶ settled
 
 Decides the order: evidence first, promotion last, each on the disk before the next begins, so that
 a kill in between leaves an unmoved alias and everything needed to go on. Whether a verdict may move
@@ -293,32 +293,35 @@ class Settlement:
         return outcome
 
 
-def finish(
+def result_of(
     journal: Journal,
     verdict: Verdict,
     recorded: Recorded | None,
     outcome: PromotionOutcome | None,
 ) -> GateResult:
-    """Ends a run: nothing is left to do, and what was kept to go on is not needed any more."""
+    """Returns what a run leaves behind; all but telling people is done."""
     sealed = journal.last(Sealed)
     place = recorded.evidence if recorded else (sealed.folder if sealed else "")
-    result = GateResult(
+    return GateResult(
         verdict=verdict,
         evidence_dir=Path(place),
         recorded_as=recorded.run if recorded else None,
         promotion=outcome,
         reused=recorded.reused if recorded else False,
     )
+
+
+def finish(journal: Journal, result: GateResult) -> None:
+    """Ends a run: nothing is left to do, and what was kept to go on is not needed any more."""
     journal.append(
         Finished(
-            verdict=verdict.verdict,
-            evidence=place,
+            verdict=result.verdict.verdict,
+            evidence=str(result.evidence_dir),
             recorded_as=result.recorded_as,
             reused=result.reused,
         )
     )
     shutil.rmtree(journal.folder / "measured", ignore_errors=True)
-    return result
 
 
 def settings_document(move: SettingsMove | None) -> SettingsDocument | None:

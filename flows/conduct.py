@@ -26,9 +26,9 @@ from assay.records import Role, Verdict
 from assay.verdict import verdict_bytes
 from evaluators.judgement import Judgement, judge
 from flows import resuming, teardown
-from flows.conclude import Conclusion, GateResult, Settlement, finish
+from flows.conclude import Conclusion, GateResult, Settlement, finish, result_of
 from flows.gathering import Ports
-from flows.journal import Gathered, Journal, Judged, MeasuredEvent, Opened, Recorded
+from flows.journal import Gathered, Journal, Judged, MeasuredEvent, Opened, Recorded, Told
 from flows.notices import gate_notice
 from flows.notifying import tell
 from flows.obtaining import Obtaining
@@ -120,12 +120,23 @@ class _Gate:
 
     def finish(self) -> GateResult:
         """Runs the steps that are left, then tells people; every problem ends in a verdict."""
-        result = self._finished()
-        if notice := gate_notice(result, self.run.request):
-            tell(notice, self.run.settings, self.run.progress)
+        result = self._settled()
+        self._tell(result)
+        finish(self.run.journal, result)
         return result
 
-    def _finished(self) -> GateResult:
+    def _tell(self, result: GateResult) -> None:
+        """Tells people, unless a killed attempt of this run has: killed in between, it tells again.
+
+        The notice has the same id then, so that who receives it can drop what came already.
+        """
+        notice = gate_notice(result, self.run.request, self.run.run_id)
+        if notice is None or self.run.journal.last(Told) is not None:
+            return
+        tell(notice, self.run.settings, self.run.progress)
+        self.run.journal.append(Told(notice=notice.id))
+
+    def _settled(self) -> GateResult:
         run = self.run
         if complaint := run.ports.notary.complaint(run.documents.policy):
             run.progress(complaint)
@@ -143,7 +154,7 @@ class _Gate:
                 written = self._conclude(judgement, found)
             if written is not None:
                 return self._settle(written, judgement.verdict)
-            return finish(run.journal, judgement.verdict, None, None)
+            return result_of(run.journal, judgement.verdict, None, None)
 
     def _remove_what_was_left(self) -> list[str]:
         staged = teardown.remove_staged(self.run.settings, mine=self.run.run_id)
@@ -217,7 +228,7 @@ class _Gate:
         )
         with self._temporary_files():
             outcome = settlement.run()
-        return finish(self.run.journal, verdict, recorded, outcome)
+        return result_of(self.run.journal, verdict, recorded, outcome)
 
     def _temporary_files(self) -> AbstractContextManager[None]:
         return temporary_files_of(self.run.run_id, self.run.settings.staging)

@@ -6,7 +6,7 @@
        │          │           │           ▲                               │           ▼
        │          │           │           │                 nothing moves │        settled
        └──────────┴───────────┴───────────┘                               ▼           ▼
-            cannot be measured                      verdict known ─▶   finished ◀─────┘
+            cannot be measured                      verdict known ─▶  finished ◀─── told
 
     opened     the request, its documents' digests, the tools
     gathered   the golden set, the probes, production's alias
@@ -17,6 +17,7 @@
     recorded   the registry's run
     promoting  about to move the alias: the intent, before anything moves
     settled    what became of the alias
+    told       people were told, as far as that was to be had
     finished   nothing is left to do
 
 Decides what is on disk: one folder a run, `<ASSAY_HOME>/runs/<run_id>/`, whose `journal.jsonl` is
@@ -153,6 +154,13 @@ class Settled(Document):
     previous: RegisteredDocument | None
 
 
+class Told(Document):
+    """People were told, as far as the channels took it; a resumed run does not tell them again."""
+
+    state: Literal["told"] = "told"
+    notice: str = Field(description="The notice's id, the same however often the run is resumed.")
+
+
 class Finished(Document):
     """The run is over; its verdict lies beside this."""
 
@@ -173,6 +181,7 @@ Event = (
     | Recorded
     | Promoting
     | Settled
+    | Told
     | Finished
 )
 E = TypeVar("E", bound=Document)

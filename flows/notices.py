@@ -3,6 +3,7 @@
 Decides which event it is and which sentences go with it; sending is `flows.notifying`'s.
 """
 
+import hashlib
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +25,11 @@ _EVENTS: dict[VerdictKind, Event] = {
 }
 
 
-def gate_notice(result: GateResult, request: GateRequest) -> Notice | None:
-    """Returns what a gate has to tell; None where it only found a verdict that was known."""
+def gate_notice(result: GateResult, request: GateRequest, run_id: str) -> Notice | None:
+    """Returns what a gate has to tell; None where it only found a verdict that was known.
+
+    `run_id` is this run's, which the verdict's may not be; the notice's id follows from it.
+    """
     verdict, outcome = result.verdict, result.promotion
     moved = outcome is not None and outcome.moved
     if result.reused and not moved:
@@ -33,9 +37,10 @@ def gate_notice(result: GateResult, request: GateRequest) -> Notice | None:
     details = [] if outcome is None else [outcome.reason]
     if moved and verdict.verdict is not VerdictKind.PROMOTE:
         details.append(f"The verdict is {verdict.verdict.value}: people have overridden it.")
+    event = "promoted" if moved else _EVENTS[verdict.verdict]
     return Notice(
-        id=_new_id(),
-        event="promoted" if moved else _EVENTS[verdict.verdict],
+        id=_id_of(f"{run_id} {event}"),
+        event=event,
         at=_now(),
         model=request.model,
         version=request.version,
@@ -101,6 +106,11 @@ def sample_notice(event: Event, who: str) -> Notice:
         who=who,
         test=True,
     )
+
+
+def _id_of(happening: str) -> str:
+    """The id of something that happens once, however often it is told."""
+    return f"msg_{hashlib.sha256(happening.encode()).hexdigest()[:24]}"
 
 
 def _new_id() -> str:

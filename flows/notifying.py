@@ -7,8 +7,8 @@
 
 Decides what is told when, how long it may take in all, and that nothing that goes wrong here
 changes a verdict, an alias or an exit code: it becomes a note in the run's log and a line in
-`<home>/notifications.jsonl`. A notice is sent at most once: a gate that is killed between its last
-step and the notice does not repeat it.
+`<home>/notifications.jsonl`. Whoever tells says what a kill in between means: a gate that goes on
+tells again, under the same id, unless its journal says that it has.
 """
 
 import json

@@ -34,7 +34,7 @@ STEPS = (
 )
 EVENTS = (
     *("opened", "gathered", "verified", "measured", "judged", "sealed", "recorded", "promoting"),
-    *("settled", "finished"),
+    *("settled", "told", "finished"),
 )
 WRITES = range(1, 6)
 """A promotion's changes of the registry: intent, previous-production, production, tag, done."""

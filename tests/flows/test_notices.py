@@ -70,6 +70,50 @@ def test_a_gate_tells_of_each_verdict_once_when_it_is_on_the_disk(
     assert all(b"secret text" not in one.body for one in server.posted)
 
 
+def test_a_gate_killed_before_it_has_told_tells_when_it_goes_on(
+    hooks: Callable[..., HookServer], configure: Callable[..., Settings], rig: NotifiedRig
+) -> None:
+    server = hooks()
+    rig.channels = configure(WEBHOOK, HOOK=server.url)
+    rig.interrupt_at = ("move production", True)
+    with pytest.raises(KeyboardInterrupt):
+        rig.gate("1.0.0")
+    assert server.posted == []
+    rig.interrupt_at = None
+    rig.resume()
+    rig.resume()
+    assert events(server) == [("promoted", "emotion", "1.0.0")]
+
+
+class KilledAt(list[str]):
+    """What was said, until the gate is killed as it says something."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        if self.words in line:
+            raise KeyboardInterrupt
+
+
+def test_a_gate_killed_while_it_tells_tells_again_under_the_same_id(
+    hooks: Callable[..., HookServer], configure: Callable[..., Settings], rig: NotifiedRig
+) -> None:
+    first, second = hooks(manner="refuse"), hooks()
+    rig.channels = configure(WEBHOOK, HOOK=first.url)
+    rig.said = KilledAt("not told")
+    with pytest.raises(KeyboardInterrupt):
+        rig.gate("1.0.0")
+    rig.said = []
+    rig.channels = configure(WEBHOOK, HOOK=second.url)
+    rig.resume()
+    rig.resume()
+    (before,), (after,) = first.posted, second.posted
+    assert before.headers["webhook-id"] == after.headers["webhook-id"]
+
+
 def test_a_gate_that_could_not_measure_tells_so(
     hooks: Callable[..., HookServer], configure: Callable[..., Settings], rig: NotifiedRig
 ) -> None:
