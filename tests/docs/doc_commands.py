@@ -78,6 +78,8 @@ RUNS = (
     Run(r"jq\b", "engines"),
     Run(r"(prefect|python -c|sed)\b", "prefect"),
     Run(r"docker (build|run)\b", "image"),
+    Run(r"docker compose\b", "compose"),
+    Run(r"docker (pull|inspect)\b", "registry"),
     Run(r"(dvc (remote|push)|promtool|curl|pip|cp \.env\.example)\b", "programs"),
     Run(r"make (setup|mlflow|test|test-fast)$", "programs"),
     Run(r"\.venv(-serving)?/bin/python examples/emotion/", "models"),
@@ -85,7 +87,6 @@ RUNS = (
 NOT_RUN = {
     r"make demo": "five minutes of real gates: tests/end_to_end runs its parts on real vLLM",
     r"make bench-load": "half an hour of load: tests/test_load_study.py, tests/adapters",
-    r"docker (compose|pull|inspect)\b": "needs images of a registry",
 }
 """What is only held against what exists, and why it is not run here."""
 
