@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from assay.adapters.registry_layout import RUN_ID
 from assay.records import Verdict
 from assay.verdict_markdown import as_markdown
 
@@ -29,6 +30,7 @@ MARK = "*From here on, the gate writes this page.*"
 LONGEST = 4900
 _CUT = "…the rest is in the report."
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
+_MOVE_BACK_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Links:
     def run(self, run: str) -> str:
         """Returns the address of a run."""
         return f"#/experiments/{self.experiment}/runs/{run}"
+
+    def record_of(self, run_id: str) -> str:
+        """Returns the address of the list that holds nothing but a run of Assay's, by its id."""
+        wanted = quote(f'tags.`{RUN_ID}` = "{run_id}"', safe="")
+        return f"#/experiments/{self.experiment}/runs?searchFilter={wanted}"
 
     def report(self, run: str) -> str:
         """Returns the address of a gate's report."""
@@ -105,6 +112,8 @@ def _move(at: str, told: str, links: Links) -> str:
     what, _, run = told.rpartition("; run ")
     if _RUN_ID.fullmatch(run):
         run = f"[its gate]({links.run(run)})"
+    elif _MOVE_BACK_ID.fullmatch(run):  # moved first and recorded then, so that no run was known
+        run = f"[its record]({links.record_of(run)})"
     return f"- {at.partition('.')[0].removesuffix('Z')}Z: {_plain(what)} ({run})"
 
 

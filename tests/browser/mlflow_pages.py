@@ -17,6 +17,9 @@ from playwright.sync_api import sync_playwright
 
 from assay.adapters.registry_mlflow import MlflowRegistry
 from assay.records import Verdict
+from assay.trust import TrustedKeys
+from flows.notary import Notary
+from flows.rollback import RollbackPorts, roll_back
 from tests import gate_rig, registry_rig
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -30,6 +33,7 @@ NOT_OURS = (
     "TelemetryLogger",
 )
 WAIT_MS = 15_000
+MOVE_BACK = "20261123T151200Z-0000000f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Recorded:
 
 
 def record_gates(folder: Path) -> Recorded:
-    """Runs the gates of three versions, which are recorded in MLflow's file."""
+    """Runs the gates of three versions and moves production back; MLflow's file records it all."""
     rig = gate_rig.make_rig(folder)
     home = rig.settings.home
     uri = f"sqlite:///{home / 'mlflow.db'}"
@@ -53,6 +57,16 @@ def record_gates(folder: Path) -> Recorded:
         rig.gate(version)
     blocked = rig.gate("1.2.0")
     assert blocked.recorded_as is not None
+    ports = RollbackPorts(
+        registry=registry,
+        notary=Notary.of(rig.settings),
+        store=lambda: rig.store,
+        trusted=lambda: TrustedKeys.load(rig.settings.trust),
+    )
+    roll_back(
+        gate_rig.MODEL, "1.0.0", reason="fear is missed", run_id=MOVE_BACK, settings=rig.settings,
+        ports=ports, progress=rig.said.append,
+    )  # fmt: skip
     from mlflow import MlflowClient
 
     run = MlflowClient(tracking_uri=uri).get_run(blocked.recorded_as)

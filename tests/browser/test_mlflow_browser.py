@@ -78,3 +78,13 @@ def test_the_model_page_shows_the_aliases_and_how_production_moved(
     assert "nothing → 1.0.0" in text
     row = told.get_by_role("row", name="candidate 1.2.0 (version 3) block")
     assert "/runs/" in row.get_by_role("link").get_attribute("href")
+
+
+def test_a_move_back_on_the_model_page_leads_to_its_record(desk: mlflow_pages.Desk) -> None:
+    page = desk.open(f"/#/models/{gate_rig.MODEL}")
+    told = page.get_by_test_id("note-editor-preview-content")
+    moved = told.get_by_role("listitem").filter(has_text="1.1.0 → 1.0.0")
+    assert "fear is missed" in moved.inner_text()
+    page = desk.open(f"/{moved.get_by_role('link').get_attribute('href')}")
+    page.get_by_text("rollback 1.1.0 to 1.0.0").wait_for()
+    assert page.get_by_text("gate 1.2.0").count() == 0
