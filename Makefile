@@ -26,7 +26,7 @@ golden: setup  ## build the golden set from its sources where they changed (DVC)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
 demo: setup serving golden  ## gate real candidates against a production baseline on real vLLM
-	$(BIN)/python examples/emotion/demo.py
+	$(BIN)/python examples/emotion/demo.py $(DEMO_ARGS)
 
 models: serving  ## train the demonstration models (DATA=folder: on *_train.jsonl and *_dev.jsonl)
 	$(SERVING)/bin/python examples/emotion/build.py --out $(or $(OUT),.assay/models) \
@@ -79,9 +79,12 @@ site: setup  ## build the documentation site into site/, every link checked
 mlflow: setup  ## open MLflow's UI on the recorded gates
 	mlflow/serve.sh $(PORT)
 
-lock:  ## resolve the lock file anew (needs uv)
+lock:  ## resolve the lock files anew: the project's, and the image's without what only tests need (needs uv)
 	uv pip compile pyproject.toml --group dev --extra review --extra s3 --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --extra review --extra s3 --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -q \
+		--constraint requirements.lock -o deploy/prefect/requirements.lock
 
 clean:  ## remove what running leaves behind (never the environments)
 	rm -rf .assay build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -61,10 +61,13 @@ def test_no_file_names_a_place_on_one_machine() -> None:
     assert found == []
 
 
-def locked() -> dict[str, list[tuple[Requirement, int]]]:
-    """Returns the lock file's entries by name, each with its number of hashes."""
+LOCK, IMAGE_LOCK = ROOT / "requirements.lock", ROOT / "deploy/prefect/requirements.lock"
+
+
+def locked(file: Path = LOCK) -> dict[str, list[tuple[Requirement, int]]]:
+    """Returns a lock file's entries by name, each with its number of hashes."""
     entries: dict[str, list[tuple[Requirement, int]]] = {}
-    text = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
+    text = file.read_text().replace("\\\n", " ")
     for line in text.splitlines():
         if line and not line.lstrip().startswith("#"):
             requirement = Requirement(line.partition(" --hash")[0])
@@ -95,13 +98,24 @@ def test_the_lock_file_holds_what_pyproject_asks_for() -> None:
     assert wrong == []
 
 
-def test_the_lock_file_pins_each_package_by_version_and_hash_and_names_no_index() -> None:
-    entries = [entry for group in locked().values() for entry in group]
+def test_the_images_lock_file_is_the_projects_without_what_only_tests_need() -> None:
+    whole, image = locked(), locked(IMAGE_LOCK)
+    assert {name: [str(entry) for entry, _ in image[name]] for name in image} == {
+        name: [str(entry) for entry, _ in whole[name]] for name in image
+    }
+    assert not {"pytest", "playwright", "moto", "mkdocs", "mypy"} & image.keys()
+
+
+@pytest.mark.parametrize("file", [LOCK, IMAGE_LOCK], ids=["project", "image"])
+def test_the_lock_file_pins_each_package_by_version_and_hash_and_names_no_index(
+    file: Path,
+) -> None:
+    entries = [entry for group in locked(file).values() for entry in group]
     assert len(entries) > 100
     for requirement, hashes in entries:
         assert [one.operator for one in requirement.specifier] == ["=="], requirement
         assert hashes > 0, requirement
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+    assert "://" not in file.read_text()
 
 
 def test_the_recipe_of_the_tracking_server_asks_for_every_secret_and_holds_none() -> None:

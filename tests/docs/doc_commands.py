@@ -1,7 +1,7 @@
-"""Every command that the documentation shows, and where (or why not) a test runs it.
+"""Every command that the documentation shows, and where a test runs it.
 
-A command is run in one of a few prepared folders, or only held against the real command line, the
-Makefile and prefect.yaml, with the reason why it is not run. One that nothing here knows fails.
+A command is run in one of a few prepared worlds, and held against the real command line, the
+Makefile and prefect.yaml. One that no world knows fails.
 """
 
 import re
@@ -82,13 +82,9 @@ RUNS = (
     Run(r"docker (pull|inspect)\b", "registry"),
     Run(r"(dvc (remote|push)|promtool|curl|pip|cp \.env\.example)\b", "programs"),
     Run(r"make (setup|mlflow|test|test-fast)$", "programs"),
+    Run(r"make demo$", "demo"),
     Run(r"\.venv(-serving)?/bin/python examples/emotion/", "models"),
 )
-NOT_RUN = {
-    r"make demo": "five minutes of real gates: tests/end_to_end runs its parts on real vLLM",
-    r"make bench-load": "half an hour of load: tests/test_load_study.py, tests/adapters",
-}
-"""What is only held against what exists, and why it is not run here."""
 
 
 def shown() -> list[Shown]:
@@ -117,12 +113,6 @@ def run_in(*worlds: str) -> list[Shown]:
     """Returns the commands of these worlds, each text once, in the order of the text."""
     ours = {one.text: one for one in shown() if (run := run_of(one)) and run.world in worlds}
     return [ours[text] for text in sorted(ours)]
-
-
-def reason_of(command: Shown) -> str | None:
-    """Returns why a command is not run; None where nobody has said."""
-    matches = (why for pattern, why in NOT_RUN.items() if re.match(pattern, command.kind))
-    return next(matches, None)
 
 
 def _commands(block: str) -> Iterator[list[str]]:

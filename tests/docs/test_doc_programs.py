@@ -16,13 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.docs.doc_commands import ROOT, Shown, run_in
+from tests.docs.made_already import BIN, clean_environment, old
 from tests.flows.golden_repo import IDENTITY, make_repository
 from tests.s3_rig import ENVIRONMENT, s3_server
 
 COMMANDS = run_in("programs")
-BIN = ROOT / ".venv/bin"
-DONE = ("setup", "serving", "golden", "lint", "types", "layers", ".venv/.installed")
-"""What `make test` has just done: not to be made again within it."""
 
 
 def of(*words: str) -> Callable[[Shown], bool]:
@@ -53,13 +51,6 @@ def run(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
-
-
-def clean_environment() -> dict[str, str]:
-    """Returns the environment as a shell has it, without what this run of make and pytest set."""
-    mine = re.compile(r"MAKE|MFLAGS|PYTEST|PY_COLORS|GIT_")
-    kept = {name: value for name, value in os.environ.items() if not mine.match(name)}
-    return kept | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
 def test_every_command_is_run_here() -> None:
@@ -147,11 +138,6 @@ def test_the_local_server_is_up_and_says_so(tmp_path: Path) -> None:
     with mlflow_server(tmp_path / "home") as url:
         words = [word.replace("$MLFLOW_TRACKING_URI", url) for word in asked.words]
         assert run(words, tmp_path).stdout == "OK"
-
-
-def old() -> list[str]:
-    """Options by which make takes what was made already as it is."""
-    return [f"--old-file={name}" for name in DONE]
 
 
 def test_setting_up_again_changes_nothing() -> None:

@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import kubernetes_validate
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.workers.base import BaseJobConfiguration
+from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from assay.records import VerdictKind
 from flows import gate_release as gate_release_flow
@@ -202,6 +206,21 @@ async def test_the_server_takes_the_other_pools_templates(prefect: Prefect, kind
             )
     assert made.env["ASSAY_STORE"] == "s3://releases"
     assert made.env["ASSAY_HOME"] == "/var/lib/assay", "a deployment adds to the pool's variables"
+
+
+async def test_a_worker_makes_a_job_of_the_template_that_kubernetes_takes(prefect: Prefect) -> None:
+    template = json.loads((FOLDER / "kubernetes.json").read_text())
+    values = {"env": {"ASSAY_STORE": "s3://releases"}, "namespace": "gates"}
+    with temporary_settings({PREFECT_API_URL: prefect.url}):
+        async with get_client() as client:
+            made = await KubernetesWorkerJobConfiguration.from_template_and_values(
+                template, values, client=client
+            )
+            made.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="gate"))
+    kubernetes_validate.validate(made.job_manifest, "1.33", strict=True)
+    (container,) = made.job_manifest["spec"]["template"]["spec"]["containers"]
+    assert {"name": "ASSAY_STORE", "value": "s3://releases"} in container["env"]
+    assert container["args"] == ["prefect", "flow-run", "execute"]
 
 
 def test_a_blocked_gate_shows_its_verdict_and_calls_somebody(
