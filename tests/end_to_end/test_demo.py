@@ -60,11 +60,11 @@ def test_it_shows_a_promote_and_every_kind_of_block(demonstration: Demonstration
 
 
 @pytest.mark.parametrize(
-    ("label", "code", "says"),
-    [("why it was blocked", 10, "fear"), ("prove that", 0, "follows from")],
+    ("label", "says"),
+    [("why it was blocked", "F1 of `fear` is 0.0"), ("prove that", "follows from")],
 )
 def test_the_commands_that_it_ends_with_say_why_and_prove_it(
-    demonstration: Demonstration, label: str, code: int, says: str
+    demonstration: Demonstration, label: str, says: str
 ) -> None:
     done = subprocess.run(
         demonstration.command(label),
@@ -75,5 +75,5 @@ def test_the_commands_that_it_ends_with_say_why_and_prove_it(
         timeout=120,
         check=False,
     )
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert says in done.stdout + done.stderr
