@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 readonly pytest="${PYTEST:-.venv/bin/pytest}" workers="${WORKERS:-2}" interrupted=2 nothing=5
 readonly shown=(--continue-on-collection-errors "$@")
 whole=$nothing
+# Each phase, and each process in it, reads the tests anew: half of that time is compiling them.
+unset PYTHONDONTWRITEBYTECODE
 
 # phase NAME [ARGUMENT...]: arguments may choose tests of one phase only, so that another has none.
 phase() {

@@ -21,6 +21,7 @@ import httpx
 from filelock import FileLock
 
 VERSION = "1.23.2"
+UV = Path(sys.executable).with_name("uv")  # the gate's environment has one, a machine may not
 CACHE = Path(os.environ.get("ASSAY_TEST_CACHE") or Path.home() / ".cache" / "assay-tests")
 _EMPTY = CACHE / f"label-studio-{VERSION}" / "empty.sqlite3"
 OWNER = "owner@example.org"
@@ -46,12 +47,12 @@ def environment() -> Path:
     with FileLock(CACHE / "label-studio.lock", timeout=_INSTALL_TIMEOUT_S):
         if not done.exists():
             subprocess.run(
-                ["uv", "venv", "--clear", "--python", sys.executable, folder],
+                [UV, "venv", "--clear", "--python", sys.executable, folder],
                 check=True,
                 timeout=_INSTALL_TIMEOUT_S,
             )
             subprocess.run(
-                ["uv", "pip", "install", "--python", folder, f"label-studio=={VERSION}"],
+                [UV, "pip", "install", "--python", folder, f"label-studio=={VERSION}"],
                 check=True,
                 timeout=_INSTALL_TIMEOUT_S,
             )
