@@ -27,7 +27,7 @@ def docker(*words: str, folder: Path = ROOT, **more: str) -> str:
         env=os.environ | more,
         capture_output=True,
         text=True,
-        timeout=840,
+        timeout=1400,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -29,7 +29,11 @@ from tests.label_studio_rig import LabelStudioServer
 from tests.review_rig import words
 
 assay = assay_fixture
-pytestmark = [pytest.mark.slow, pytest.mark.label_studio]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.label_studio,
+    pytest.mark.timeout(900),  # whoever is first installs the server
+]
 
 SUPPORT = {"joy": 80, "anger": 80, "fear": 34}
 ENOUGH = 50

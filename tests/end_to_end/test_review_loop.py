@@ -19,7 +19,11 @@ from tests.label_studio_rig import LabelStudioServer, Person
 from tests.review_rig import LABELS, words
 
 assay = assay_fixture
-pytestmark = [pytest.mark.slow, pytest.mark.label_studio]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.label_studio,
+    pytest.mark.timeout(900),  # whoever is first installs the server
+]
 
 PEOPLE = ("ada", "bob", "cho")
 

@@ -11,6 +11,11 @@ import yaml
 from examples.emotion import demo
 from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine
 
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),  # whoever is first trains the models
+]
 SPACE = {
     "schema_version": 1,
     "trials": 2,
@@ -51,8 +56,6 @@ def tuned(machine: Machine, folder: Path, *, timeout_s: float = 280) -> tuple[in
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.vllm
-@pytest.mark.slow
 def test_a_search_measures_what_serves_and_keeps_the_last_words_of_what_does_not(
     machine: Machine, tmp_path: Path
 ) -> None:
