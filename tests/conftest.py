@@ -23,7 +23,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ALONE = frozenset({"alone", "docker", "vllm"})
-"""Markers of tests that measure time, or start something that fills the machine."""
+"""Markers of tests that measure time, or start something that fills the machine.
+
+One that needs Docker or vLLM and does neither says so: it is marked `paired` as well.
+"""
 PAIRED = frozenset({"paired", "prefect_server"})
 """Markers of tests that start servers and mostly wait for them: two at a time are fine."""
 PHASES = ("shared", "paired", "alone")
@@ -37,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def phase_of(item: pytest.Item) -> str:
     """Returns the phase that a test is run in."""
     marks = {mark.name for mark in item.iter_markers()}
-    if marks & ALONE:
+    if marks & ALONE and ("alone" in marks or "paired" not in marks):
         return "alone"
     return "paired" if marks & PAIRED else "shared"
 

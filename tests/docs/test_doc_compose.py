@@ -16,7 +16,12 @@ from tests.docs.doc_commands import ROOT, run_in
 from tests.docs.doc_images import docker, public_or_stand_in
 from tests.team_server_rig import filled_example
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.paired,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+]
 COMMANDS = run_in("compose")
 STATED = yaml.safe_load((ROOT / "mlflow/compose.yaml").read_text())["services"]
 

@@ -21,7 +21,12 @@ from tests.docs.doc_commands import ROOT, run_in
 from tests.docs.doc_images import docker, public_or_stand_in
 from tests.docs.doc_servers import served_world
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.paired,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+]
 COMMANDS = run_in("image")
 IMAGE = "assay/gate:latest"
 NOBODY = 65534

@@ -19,6 +19,7 @@ from tests.examples.short_recipe import short_recipe
 
 pytestmark = [
     pytest.mark.vllm,
+    pytest.mark.paired,
     pytest.mark.slow,
     pytest.mark.skipif(
         not (ROOT / ".venv-serving/bin/python").exists(),

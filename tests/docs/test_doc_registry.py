@@ -20,7 +20,12 @@ from tests.chaos.world import free_port
 from tests.docs.doc_commands import run_in
 from tests.docs.doc_images import docker, system
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.paired,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+]
 COMMANDS = run_in("registry")
 PUBLIC = "vllm/vllm-openai:v0.32.0"
 

@@ -17,6 +17,7 @@ SERVING_PYTHON = ROOT / ".venv-serving" / "bin" / "python"
 
 pytestmark = [
     pytest.mark.vllm,
+    pytest.mark.paired,
     pytest.mark.slow,
     pytest.mark.skipif(
         not SERVING_PYTHON.exists(), reason="no serving environment; run serving/install_runtime.sh"

@@ -10,7 +10,7 @@ import pytest
 
 from tests import serving_rig
 
-pytestmark = [pytest.mark.vllm, serving_rig.needs_vllm]
+pytestmark = [pytest.mark.vllm, pytest.mark.paired, serving_rig.needs_vllm]
 BFLOAT16_ROUNDING = 2**-8
 
 
