@@ -14,7 +14,7 @@ from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.slow,
-    pytest.mark.timeout(1500),  # whoever is first trains the models
+    pytest.mark.timeout(2400),  # whoever is first trains the models
 ]
 SPACE = {
     "schema_version": 1,
@@ -38,7 +38,7 @@ LOAD = {
 }
 
 
-def tuned(machine: Machine, folder: Path, *, timeout_s: float = 280) -> tuple[int, str, str]:
+def tuned(machine: Machine, folder: Path, *, timeout_s: float = 900) -> tuple[int, str, str]:
     """Runs the search; returns exit code, stdout and stderr."""
     policy = yaml.safe_load((ROOT / POLICY).read_text()) | {"load": LOAD}
     (folder / "policy.yaml").write_text(yaml.safe_dump(policy))
