@@ -11,19 +11,13 @@ import pytest
 
 from tests.docs.doc_commands import run_in
 from tests.docs.made_already import clean_environment, old
-from tests.end_to_end.machine import CACHE, ROOT, Machine
+from tests.end_to_end.machine import CACHE, ROOT, Machine, not_in_slow_ci
 
-CPUINFO = Path("/proc/cpuinfo")
-SLOW = CPUINFO.exists() and "avx512f" not in CPUINFO.read_text(errors="replace")
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.slow,
     pytest.mark.timeout(1500),
-    pytest.mark.skipif(
-        SLOW and "CI" in os.environ,
-        reason="eight minutes of CI's time on this processor without AVX-512: "
-        "run pytest tests/end_to_end/test_demo.py where nobody waits",
-    ),
+    not_in_slow_ci,
 ]
 (COMMAND,) = run_in("demo")
 

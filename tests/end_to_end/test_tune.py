@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from examples.emotion import demo
-from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine
+from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine, not_in_slow_ci
 
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.slow,
+    not_in_slow_ci,
     pytest.mark.timeout(2400),  # whoever is first trains the models
 ]
 SPACE = {
