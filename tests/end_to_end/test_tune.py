@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 from examples.emotion import demo
-from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine, not_in_slow_ci
+from tests.end_to_end.machine import ASSAY, POLICY, ROOT, Machine
 
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.slow,
-    not_in_slow_ci,
     pytest.mark.timeout(2400),  # whoever is first trains the models
 ]
 SPACE = {
