@@ -100,7 +100,7 @@ class TrackingServer:
         # Its own job runner is a dozen processes, none of which a gate uses.
         environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         self.process = _started(command, self.data / "log", environment)
-        _wait_healthy(f"http://127.0.0.1:{self.port}/health", self.data / "log")
+        wait_healthy(f"http://127.0.0.1:{self.port}/health", self.data / "log")
 
     def stop(self) -> None:
         """Kills it, as a machine does that loses its power."""
@@ -147,7 +147,7 @@ class PrefectServer:
         ]
         environment = os.environ | self.environment
         self.process = _started(command, self.home / "log", environment)
-        _wait_healthy(f"http://127.0.0.1:{self.port}/api/health", self.home / "log")
+        wait_healthy(f"http://127.0.0.1:{self.port}/api/health", self.home / "log")
 
     def stop(self) -> None:
         """Kills it, as a machine does that loses its power."""
@@ -176,7 +176,8 @@ def _started(
         )
 
 
-def _wait_healthy(url: str, log: Path) -> None:
+def wait_healthy(url: str, log: Path) -> None:
+    """Returns when a server answers with 200; fails with its log when it does not within 120 s."""
     end = time.monotonic() + 120
     while True:
         try:

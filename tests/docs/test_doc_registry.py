@@ -6,17 +6,15 @@ the image one that is here already under the name that the page gives.
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import docker as docker_sdk
-import httpx
 import pytest
 import yaml
 
 from assay.adapters.server_docker_engine import resolve_image
-from tests.chaos.world import free_port
+from tests.chaos.world import free_port, wait_healthy
 from tests.docs.doc_commands import run_in
 from tests.docs.doc_images import docker, system
 
@@ -47,7 +45,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
         command = ["docker-registry", "serve", str(tmp_path / "registry.yaml")]
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_for(f"http://{address}/v2/")
+        wait_healthy(f"http://{address}/v2/", tmp_path / "registry.log")
         held = f"{address}/{PUBLIC}"
         docker("tag", base, held)
         try:
@@ -58,17 +56,6 @@ def registry(tmp_path: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
-
-
-def wait_for(url: str) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        try:
-            if httpx.get(url, timeout=2).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
 
 
 def given(verb: str, registry: str) -> Sequence[str]:
