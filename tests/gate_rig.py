@@ -22,6 +22,7 @@ from assay.adapters.in_memory_store import InMemoryStore
 from assay.adapters.in_memory_watch import InMemoryWatch
 from assay.ports import GateWatch, LoadGenerator
 from assay.records import GoldenCase
+from assay.trust import TrustedKeys
 from assay.verdict_trust import VerdictTrust
 from assay.warrant import Gatekeeper
 from flows import resuming
@@ -30,6 +31,7 @@ from flows.conduct import conduct
 from flows.gathering import Ports
 from flows.notary import Notary
 from flows.request import GateRequest
+from flows.rollback import RollbackPorts
 from flows.settings import Settings
 from flows.steps import PlainSteps
 from tests.artifact_factory import Keys, make_artifact, make_keys
@@ -193,6 +195,15 @@ class Rig:
             trust=self.folder / "trust.yaml",
             tracking_uri="in-memory",
             who="tester",
+        )
+
+    def rollback_ports(self) -> RollbackPorts:
+        """What a move back on this machine is done by."""
+        return RollbackPorts(
+            registry=self.registry,
+            notary=Notary.of(self.settings),
+            store=lambda: self.store,
+            trusted=lambda: TrustedKeys.load(self.settings.trust),
         )
 
     def ports(self) -> Ports:

@@ -17,9 +17,7 @@ from playwright.sync_api import sync_playwright
 
 from assay.adapters.registry_mlflow import MlflowRegistry
 from assay.records import Verdict
-from assay.trust import TrustedKeys
-from flows.notary import Notary
-from flows.rollback import RollbackPorts, roll_back
+from flows.rollback import roll_back
 from tests import gate_rig, registry_rig
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -57,15 +55,9 @@ def record_gates(folder: Path) -> Recorded:
         rig.gate(version)
     blocked = rig.gate("1.2.0")
     assert blocked.recorded_as is not None
-    ports = RollbackPorts(
-        registry=registry,
-        notary=Notary.of(rig.settings),
-        store=lambda: rig.store,
-        trusted=lambda: TrustedKeys.load(rig.settings.trust),
-    )
     roll_back(
         gate_rig.MODEL, "1.0.0", reason="fear is missed", run_id=MOVE_BACK, settings=rig.settings,
-        ports=ports, progress=rig.said.append,
+        ports=rig.rollback_ports(), progress=rig.said.append,
     )  # fmt: skip
     from mlflow import MlflowClient
 

@@ -10,11 +10,9 @@ import pytest
 
 from assay.golden_health.health import Check, Health
 from assay.records import FindingStatus, VerdictKind
-from assay.trust import TrustedKeys
 from flows.golden_watch import look
-from flows.notary import Notary
 from flows.notices import golden_notice
-from flows.rollback import RollbackPorts, roll_back
+from flows.rollback import roll_back
 from flows.settings import Settings
 from tests.gate_rig import Rig, make_rig
 from tests.mail_and_hooks import WEBHOOK, HookServer
@@ -148,16 +146,10 @@ def test_a_move_back_is_told_with_its_reason(
     rig.gate("1.0.0")
     rig.gate("1.1.0")
     rig.channels = configure(WEBHOOK, HOOK=server.url)
-    ports = RollbackPorts(
-        registry=rig.registry,
-        notary=Notary.of(rig.settings),
-        store=lambda: rig.store,
-        trusted=lambda: TrustedKeys.load(rig.settings.trust),
-    )
     for run in ("20261123T151200Z-0000000f", "20261123T151300Z-0000000f"):
         roll_back(
             "emotion", "1.0.0", reason="fear is missed", run_id=run, settings=rig.settings,
-            ports=ports, progress=rig.said.append,
+            ports=rig.rollback_ports(), progress=rig.said.append,
         )  # fmt: skip
     assert events(server) == [("rolled_back", "emotion", "1.0.0")]  # the second moves nothing
     document = json.loads(server.posted[0].body)

@@ -10,9 +10,7 @@ from assay import evidence
 from assay.audit_log import AuditLog
 from assay.errors import ArtifactError, ConfigError, InfrastructureError
 from assay.records import VerdictKind
-from assay.trust import TrustedKeys
-from flows.notary import Notary
-from flows.rollback import RollbackPorts, RollbackResult, roll_back
+from flows.rollback import RollbackResult, roll_back
 from tests.gate_rig import MODEL, Rig, make_rig
 
 RUN = "20261123T151200Z-0000000f"
@@ -34,12 +32,7 @@ def back(rig: Rig, to: str | None = None, reason: str = "fear is missed") -> Rol
         reason=reason,
         run_id=RUN,
         settings=rig.settings,
-        ports=RollbackPorts(
-            registry=rig.registry,
-            notary=Notary.of(rig.settings),
-            store=lambda: rig.store,
-            trusted=lambda: TrustedKeys.load(rig.settings.trust),
-        ),
+        ports=rig.rollback_ports(),
         progress=rig.said.append,
     )
 
