@@ -15,10 +15,11 @@ every name, label and reason as untrusted text.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from assay.records import Verdict
 from assay.report_numbers import prose
@@ -46,6 +47,14 @@ def write_report(path: Path, verdict: Verdict, tables: Mapping[str, Mapping[str,
 
 def render_report(verdict: Verdict, tables: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the report's HTML; see `write_report`."""
+    with drawing():
+        page = build_page(verdict, tables)
+    return page_template("report.html.j2").render(page=page)
+
+
+@cache
+def page_template(name: str) -> Template:
+    """Returns a page of `templates/`; compiling one takes as long as filling it in."""
     environment = Environment(
         loader=PackageLoader("assay", "templates"),
         autoescape=True,
@@ -55,6 +64,4 @@ def render_report(verdict: Verdict, tables: Mapping[str, Mapping[str, Any]]) -> 
         keep_trailing_newline=True,
     )
     environment.filters["prose"] = prose
-    with drawing():
-        page = build_page(verdict, tables)
-    return environment.get_template("report.html.j2").render(page=page)
+    return environment.get_template(name)

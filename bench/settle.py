@@ -1,14 +1,15 @@
-"""What waiting for the other engine to go quiet is worth, where cores are few.
+"""What an engine's worker process costs where cores are few, and what waiting for it mends.
 
     .venv/bin/python -m bench.settle [--rounds 4] [--blocks 12] [--preferred] [--out FILE]
 
 Two of the demonstration's models stand side by side, each in a real engine started by the process
-back end, and are timed as a gate times them, without a wait between the models (`settle_s` 0) and
-with the profile's (1.1). Both ways take turns in one run, in the order A B, B A, A B …, on the same
-engines and with the same questions, so that what else the machine does meets both. Printed for
-each: how much the blocks' medians differ, which is what waiting is meant to mend, and the ratio of
-the two models with its interval, which is what a verdict rests on. Also whose threads may run on
-which core, read from the kernel.
+back end, and are timed as a gate times them in three ways: the model in a worker process, vLLM's
+own choice, without a wait between the models (`settle_s` 0) and with one (1.1); and the model in
+the engine's own process, as `serving.yaml` asks for, without a wait. All four engines are up, and
+the ways take turns in one run, there and back, with the same questions, so that what else the
+machine does meets all. Printed for each: how long an engine took to start; how much the blocks'
+medians differ; and the ratio of the two models with its interval, which is what a verdict rests on.
+Also whose threads may run on which core, read from the kernel.
 
 With `--preferred` (as root) engines and client are nicer to nobody: they run ahead of the machine's
 other work, by niceness, which leaves the way in which they share cores with each other as it is.
@@ -46,6 +47,10 @@ PER_BLOCK, CONCURRENCY = 32, 16  # as in examples/emotion/policy.yaml
 ALPHA, REPLICATES = 0.05, 9999
 LIMIT = 2.0
 NICENESS = -15
+WORKER, ENGINE = "worker", "engine"
+IN_ENGINE = "VLLM_ENABLE_V1_MULTIPROCESSING"
+WAYS = ((WORKER, 0.0), (WORKER, 1.1), (ENGINE, 0.0))
+"""Which process computes, and the seconds waited before the other model is timed."""
 Times = NDArray[np.float64]
 
 
@@ -53,6 +58,7 @@ Times = NDArray[np.float64]
 class Way:
     """What one way of timing gave: the times to the first token of each block (ms), by model."""
 
+    process: str
     settle_s: float
     blocks: Mapping[Role, list[Times]]
     seconds: float
@@ -88,69 +94,92 @@ def main() -> None:
     profile = load_serving(demo.ROOT / "serving.yaml").profile("cpu")
     golden = load_golden(demo.ROOT / "golden_data/golden.jsonl", task.labels)
     questions = golden_questions(task, golden.cases)
-    waits = (0.0, profile.settle_s)
-    if not profile.settle_s:
-        raise SystemExit("serving.yaml: profile 'cpu' has no settle_s; there is nothing to compare")
-    taken: dict[float, list[Way]] = {wait: [] for wait in waits}
-    with engines(task, profile) as stage:
+    taken: dict[tuple[str, float], list[Way]] = {way: [] for way in WAYS}
+    with engines(task, profile) as (stages, started):
         bound = whose_cores()
         if chosen.preferred:
             prefer()
-        timed(stage, questions, 0.0, blocks=1, seed=0)  # the first questions are dearer
+        for process in stages:  # the first questions are dearer
+            timed(stages, questions, (process, 0.0), blocks=1, seed=0)
         for number in range(chosen.rounds):
-            for wait in waits if number % 2 == 0 else waits[::-1]:
-                taken[wait].append(timed(stage, questions, wait, chosen.blocks, seed=number + 1))
-    text = report([together(taken[wait]) for wait in waits], bound)
+            for way in WAYS if number % 2 == 0 else WAYS[::-1]:
+                taken[way].append(timed(stages, questions, way, chosen.blocks, seed=number + 1))
+    text = report([together(taken[way]) for way in WAYS], started, bound)
     print(text, end="")
     if chosen.out:
         chosen.out.write_text(text)
 
 
 @contextmanager
-def engines(task: Task, profile: Profile) -> Iterator[SideBySide]:
-    """Both engines, up and ready; they start one after the other."""
+def engines(
+    task: Task, profile: Profile
+) -> Iterator[tuple[dict[str, SideBySide], dict[str, list[float]]]]:
+    """All engines, up and ready, and the seconds that each took; they start one after the other."""
     models = CACHE / "emotion-demo"
     demo.run([".venv-serving/bin/python", "examples/emotion/build.py", "--out", str(models)])
+    kinds = (WORKER, ENGINE, ENGINE, WORKER)
+    roles = (Role.PRODUCTION, Role.PRODUCTION, Role.CANDIDATE, Role.CANDIDATE)
+    endpoints: dict[str, dict[Role, Endpoint]] = {WORKER: {}, ENGINE: {}}
+    started: dict[str, list[float]] = {WORKER: [], ENGINE: []}
     with ExitStack() as stack:
         caches = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-bench-")))
-        endpoints: dict[Role, Endpoint] = {}
-        for role, version in VERSIONS.items():
-            request = ServeRequest(
-                artifact=PulledArtifact(
-                    ref=ArtifactRef(model=demo.MODEL, version=version, digest=f"sha256:{'0' * 64}"),
-                    folder=models / version,
-                    metadata={},
-                    size_bytes=sum(file.stat().st_size for file in (models / version).iterdir()),
-                ),
-                name=demo.MODEL,
-                role=role,
-                profile=profile,
-                profile_name="cpu",
-                run_id="bench",
-                readiness_messages=task.render(task.readiness_text),
-                cache_dir=caches,
+        # The first engine of all reads its libraries from the disk, and finds out what vLLM keeps.
+        request = request_for(task, profile, Role.PRODUCTION, models, caches)
+        with ProcessServer().launch(request) as first:
+            first.wait_ready(lambda line: None)
+        for kind, role in zip(kinds, roles, strict=True):
+            own = profile.model_copy(
+                update={"environment": profile.environment | {IN_ENGINE: str(int(kind == WORKER))}}
             )
+            began = time.monotonic()
+            request = request_for(task, own, role, models, caches)
             launched = stack.enter_context(ProcessServer().launch(request))
-            endpoints[role] = launched.wait_ready(lambda line: None).endpoint
-        yield SideBySide(endpoints)
+            endpoints[kind][role] = launched.wait_ready(lambda line: None).endpoint
+            started[kind].append(time.monotonic() - began)
+        yield {kind: SideBySide(endpoints[kind]) for kind in endpoints}, started
+
+
+def request_for(
+    task: Task, profile: Profile, role: Role, models: Path, caches: Path
+) -> ServeRequest:
+    """What an engine is started with."""
+    folder = models / VERSIONS[role]
+    ref = ArtifactRef(model=demo.MODEL, version=VERSIONS[role], digest=f"sha256:{'0' * 64}")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return ServeRequest(
+        artifact=PulledArtifact(ref=ref, folder=folder, metadata={}, size_bytes=size),
+        name=demo.MODEL,
+        role=role,
+        profile=profile,
+        profile_name="cpu",
+        run_id="bench",
+        readiness_messages=task.render(task.readiness_text),
+        cache_dir=caches,
+    )
 
 
 def timed(
-    stage: SideBySide, questions: Sequence[Question], settle_s: float, blocks: int, seed: int
+    stages: Mapping[str, SideBySide],
+    questions: Sequence[Question],
+    way: tuple[str, float],
+    blocks: int,
+    seed: int,
 ) -> Way:
     """Times both models once."""
+    process, settle_s = way
     began = time.monotonic()
     loads = interleaved_load(
         closed_loop(
             AiohttpChat(), AskLimits(concurrency=CONCURRENCY, request_timeout_s=60.0), "bench"
         ),
-        stage,
+        stages[process],
         list(VERSIONS),
         questions,
         BlockPlan(looks=(blocks,), per_block=PER_BLOCK, seed=seed, settle_s=settle_s),
         progress=lambda line: None,
     )
     return Way(
+        process=process,
         settle_s=settle_s,
         blocks={role: by_block(loads.samples[role]) for role in VERSIONS},
         seconds=time.monotonic() - began,
@@ -169,6 +198,7 @@ def by_block(samples: Sequence[LatencySample]) -> list[Times]:
 def together(ways: Sequence[Way]) -> Way:
     """Joins the rounds of one way."""
     return Way(
+        process=ways[0].process,
         settle_s=ways[0].settle_s,
         blocks={role: [block for way in ways for block in way.blocks[role]] for role in VERSIONS},
         seconds=sum(way.seconds for way in ways),
@@ -184,7 +214,7 @@ def prefer() -> None:
 
 
 def whose_cores() -> list[str]:
-    """Says on which cores the threads of each engine's worker may run, as the kernel has it."""
+    """Says on which cores the threads of an engine's process may run, where not on all."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
@@ -200,9 +230,19 @@ def whose_cores() -> list[str]:
     return found
 
 
-def report(ways: Sequence[Way], bound: Sequence[str]) -> str:
-    """The two ways side by side."""
+def report(
+    ways: Sequence[Way], started: Mapping[str, Sequence[float]], bound: Sequence[str]
+) -> str:
+    """The ways side by side."""
+    starts = [
+        ", ".join(f"{seconds:.0f}" for seconds in started[process]) if new else ""
+        for process, new in ((way.process, not way.settle_s) for way in ways)
+    ]
+    whole = {process: sum(seconds) for process, seconds in started.items()}
     rows: list[tuple[str, list[str]]] = [
+        ("the process that computes", [f"the {way.process}'s" for way in ways]),
+        ("seconds until each of two engines was ready", starts),
+        ("  in units of the worker's", ["1", "", f"{whole[ENGINE] / whole[WORKER]:.2f}"]),
         ("seconds waited at each change of the model", [f"{way.settle_s:g}" for way in ways]),
         ("blocks of each model", [str(len(way.blocks[Role.CANDIDATE])) for way in ways]),
         ("seconds the timing took", [f"{way.seconds:.0f}" for way in ways]),
@@ -225,7 +265,7 @@ def report(ways: Sequence[Way], bound: Sequence[str]) -> str:
         ("  upper over lower bound", [f"{r.upper / r.lower:.2f}" for r in ratios]),
     ]
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
-    lines = [f"{name:<62}{values[0]:>14}{values[1]:>14}" for name, values in rows]
+    lines = [name.ljust(62) + "".join(f"{value:>15}" for value in values) for name, values in rows]
     load = f"load of the machine at the end: {os.getloadavg()[0]:.1f}"
     return (
         "\n".join([*lines, f"{os.cpu_count()} cores; {load}; niceness {niceness}", *bound]) + "\n"

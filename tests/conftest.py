@@ -7,8 +7,10 @@ are the whole suite (`scripts/test.sh`). Without the option everything is run.
 
 import os
 import random
+import re
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,12 +31,14 @@ One that needs Docker or vLLM and does neither says so: it is marked `paired` as
 """
 PAIRED = frozenset({"paired", "prefect_server"})
 """Markers of tests that start servers and mostly wait for them: two at a time are fine."""
-PHASES = ("shared", "paired", "alone")
+PHASES = {"shared": frozenset(), "paired": PAIRED, "alone": ALONE}
+"""Each phase with the markers of which its tests have one; `shared` is of what has none."""
+_MARKERS = re.compile(r"\bmark\.(\w+)")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the choice of a phase."""
-    parser.addoption("--phase", choices=PHASES, help="run nothing but the tests of one phase")
+    parser.addoption("--phase", choices=[*PHASES], help="run nothing but the tests of one phase")
 
 
 def phase_of(item: pytest.Item) -> str:
@@ -45,9 +49,28 @@ def phase_of(item: pytest.Item) -> str:
     return "paired" if marks & PAIRED else "shared"
 
 
+def _names(path: Path, phase: str) -> bool:
+    """Whether a file of tests names a marker of a phase."""
+    return not PHASES[phase].isdisjoint(_MARKERS.findall(path.read_text(encoding="utf-8")))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Passes over files that name no marker of the phase: to import all takes most of a minute."""
+    phase = config.getoption("--phase")
+    if not phase or not PHASES[phase] or not collection_path.match("test_*.py"):
+        return None
+    return None if _names(collection_path, phase) else True
+
+
 @pytest.hookimpl(trylast=True)  # after the folders' own hooks have set their markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps the tests of the phase that was asked for."""
+    for path, phase in {(item.path, phase_of(item)) for item in items}:
+        if PHASES[phase] and not _names(path, phase):
+            raise pytest.UsageError(
+                f"{path}: has tests of the phase {phase} and names none of its markers, so that "
+                "they would never run; write `pytest.mark.…` in the file itself"
+            )
     phase = config.getoption("--phase")
     if phase is None:
         return

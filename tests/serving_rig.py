@@ -52,7 +52,7 @@ def profile(**changes: object) -> Profile:
         "image": "assay/vllm-cpu:0.32.0",
         "python": str(SERVING_PYTHON),
         "arguments": EAGER,
-        "environment": {"VLLM_CPU_KVCACHE_SPACE": "1"},
+        "environment": {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
         "startup_timeout_s": 240,
         "lifetime_s": 600,
         "request_timeout_s": 20,

@@ -72,6 +72,25 @@ def test_arguments_reach_every_phase_and_each_has_its_processes(tmp_path: Path) 
     assert ["-n 3" in called[0], "-n 2" in called[1], "-n " in called[2]] == [True, True, False]
 
 
+BORROWED = """
+import pytest
+MARKS = [pytest.mark.skipif(False, reason=""), getattr(pytest.mark, "alone")]
+pytestmark = MARKS
+def test_it(): pass
+"""
+
+
+def test_a_file_whose_marker_is_not_written_in_it_is_refused(tmp_path: Path) -> None:
+    """The phase that it belongs to would pass it over."""
+    (tmp_path / "test_borrowed.py").write_text(BORROWED)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--co", "-q", str(tmp_path)]
+    listed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert listed.returncode == 4
+    assert "tests of the phase alone and names none of its markers" in listed.stderr
+
+
 def test_each_test_is_in_one_phase() -> None:
     def collected(*phase: str) -> set[str]:
         files = ("tests/assay/test_engine_watch.py", "tests/flows/test_ingest_relabels.py")

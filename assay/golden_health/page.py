@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from assay.golden_health.health import Check, Health
 from assay.golden_health.plots import bars_svg, pairs_svg, stacked_svg
 from assay.records import FindingStatus
-from assay.report_numbers import MISSING, number, p_value, prose
+from assay.report import page_template
+from assay.report_numbers import MISSING, number, p_value
 from assay.report_svg import drawing
 from assay.report_tables import Grid
 
@@ -75,19 +75,10 @@ def write_page(path: Path, health: Health) -> None:
 
 def render_page(health: Health) -> str:
     """Returns the page's HTML; the same health gives the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("assay", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["prose"] = prose
     with drawing():
         parts = _parts(health)
     todo = [c for c in health.checks if c.action and c.status is FindingStatus.FAILED]
-    return environment.get_template("golden_health.html.j2").render(
+    return page_template("golden_health.html.j2").render(
         health=health,
         parts=parts,
         todo=sorted(todo, key=lambda check: not check.gating),

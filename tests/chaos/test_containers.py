@@ -26,7 +26,7 @@ profiles:
   cpu:
     image: {VLLM_IMAGE}
     arguments: [--dtype, bfloat16, --max-model-len, "1024", --max-num-seqs, "16", --enforce-eager]
-    environment: {{VLLM_CPU_KVCACHE_SPACE: "1"}}
+    environment: {{VLLM_CPU_KVCACHE_SPACE: "1", VLLM_ENABLE_V1_MULTIPROCESSING: "0"}}
     startup_timeout_s: 420
     request_timeout_s: 60
     lifetime_s: 900

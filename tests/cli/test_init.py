@@ -12,7 +12,7 @@ from flows import project_init
 from flows.project_init import FILES, InitRequest
 from tests.cli.conftest import Assay
 from tests.cli.two_servers import knows
-from tests.cli_desk import SECRET, Desk
+from tests.cli_desk import ROOT, SECRET, Desk
 from tests.openai_server import Fail, OpenAIServer, Say
 
 Serve = Callable[..., OpenAIServer]
@@ -30,7 +30,9 @@ def test_the_documents_hold_what_the_golden_file_says_and_pass_the_policys_check
     assert there(desk.folder / "mine") == set(FILES)
     task = load_task(desk.folder / "mine" / "task.yaml")
     assert (task.name, task.labels) == ("mood", ("anger", "fear", "joy"))
-    assert load_serving(desk.folder / "mine" / "serving.yaml").profile("cpu").settle_s == 1.1
+    assert load_serving(desk.folder / "mine" / "serving.yaml").profile("cpu") == (
+        load_serving(ROOT / "serving.yaml").profile("cpu")
+    )
     policy = (desk.folder / "mine" / "policy.yaml").read_text()
     assert "lang_en: 0.08, lang_vi: 0.08" in policy
     assert "has 100 cases." in policy
