@@ -19,8 +19,11 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import safetensors
@@ -105,6 +108,10 @@ class Builder:
         note.write_text(json.dumps({"stamp": stamp, "files": _digests(folder)}, indent=2), "utf-8")
         say(f"{name}: built in {time.monotonic() - started:.0f} s")
         return True
+
+    def build_all(self, names: Sequence[str]) -> list[str]:
+        """Build what has changed of `names`; returns that."""
+        return [name for name in names if self.build(name)]
 
     def _weights(self, name: str) -> Path:
         return self._notes / f"{name}.safetensors"
@@ -274,7 +281,7 @@ def run(arguments: argparse.Namespace) -> None:
     builder = Builder(recipe, corpus, out, input_key(path, texts))
     started = time.monotonic()
     names = arguments.versions or list(recipe.versions)
-    built = [name for name in names if builder.build(name)]
+    built = built_in_parallel(builder, recipe.families(names))
     kept = [name for name in names if name not in built]
     say(
         f"built: {', '.join(built) or 'nothing'}; unchanged: {', '.join(kept) or 'nothing'}; "
@@ -282,11 +289,37 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
 
+def built_in_parallel(builder: Builder, families: Sequence[Sequence[str]]) -> list[str]:
+    """Build versions that need nothing of each other side by side; a training uses one thread.
+
+    Args:
+        builder: Builds each.
+        families: Names of versions; within a family one may need another.
+
+    Returns:
+        The versions that were built.
+    """
+    workers = min(len(families), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+        return [name for names in pool.map(builder.build_all, families) for name in names]
+
+
+def _end_with(owner: int) -> None:
+    """Ends this process soon after `owner`, in whose folder it writes."""
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Build, and turn bad input into a message and exit code 2."""
     try:
         run(_arguments(argv))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BrokenProcessPool) as error:
         print(f"build: {error}", file=sys.stderr)
         return 2
     return 0

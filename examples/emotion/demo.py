@@ -40,6 +40,7 @@ from flows.wiring import default_backend, store_for, wire
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 MODEL = "emotion-demo"
+RECORDED = HERE / "recorded" / "1.2.0"
 BASELINE, TAMPERED = "1.0.0", "1.3.0"
 VERSIONS = (BASELINE, "1.1.0", "1.2.0", TAMPERED)
 SETTLED, SLOW_SERVING = "1.1.0", HERE / "serving-slow.yaml"
@@ -129,6 +130,7 @@ def demo_settings(home: Path) -> Settings:
 def prepare(settings: Settings, progress: Progress) -> None:
     """Makes the golden set, the models, the keys and the store, where they are missing."""
     settings.home.mkdir(parents=True, exist_ok=True)
+    progress(f"to read meanwhile: .venv/bin/assay explain {RECORDED.relative_to(ROOT)}")
     progress("golden set: dvc repro")
     run([sys.executable, "-m", "dvc", "repro", "--quiet"])
     progress("demonstration models: train, quantise (minutes the first time)")

@@ -4,6 +4,7 @@ Decides what a recipe may say; what is done with it is left to `generate_trainin
 `build`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
@@ -109,6 +110,16 @@ class Recipe(Document):
                     raise ValueError(f"version {name} needs {earlier!r}; list that one before it")
             built.add(name)
         return self
+
+    def families(self, names: Iterable[str]) -> list[list[str]]:
+        """Group `names` so that no version needs one of another group."""
+        found: dict[str, list[str]] = {}
+        for name in names:
+            root = name
+            while earlier := self.versions[root].starts_from or self.versions[root].copy_of:
+                root = earlier
+            found.setdefault(root, []).append(name)
+        return list(found.values())
 
 
 class Parts(Document):

@@ -58,6 +58,7 @@ class Run:
 
 
 RUNS = (
+    Run(r"\.venv/bin/assay (explain|verify) examples/emotion/recorded\b", "recorded"),
     Run(r"assay (explain|selftest|verify|approve|override|audit-log|reap|doctor)\b", "gate"),
     Run(r"assay store (publish|list|verify)\b(?!.*\$version)", "gate"),
     Run(r"assay store keygen\b", "fresh"),

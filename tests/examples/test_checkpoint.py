@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 
 from assay.artifact_checks import check_folder
@@ -90,6 +91,26 @@ def test_what_is_unchanged_is_left_alone_and_what_is_damaged_is_built_again(
     done = run_build("--out", out, "--recipe", recipe)
     assert "built: 1.0.0; unchanged: 1.1.0, 1.2.0, 1.3.0" in done.stderr
     assert digests(out / "1.0.0") == before
+
+
+def test_a_killed_build_stops_at_once_and_the_next_one_is_whole(
+    built: Path, recipe: Path, tmp_path: Path
+) -> None:
+    command = [SERVING_PYTHON, EXAMPLE / "build.py", "--out", tmp_path, "--recipe", recipe]
+    build = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert build.stderr is not None
+    for line in build.stderr:
+        if "training on" in line:
+            break
+    at_work = psutil.Process(build.pid).children(recursive=True)
+    assert at_work
+    build.kill()
+    build.wait(timeout=10)
+    assert psutil.wait_procs(at_work, timeout=10)[1] == []
+    build.stderr.close()
+    assert run_build("--out", tmp_path, "--recipe", recipe).returncode == 0
+    for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
+        assert digests(tmp_path / version) == digests(built / version)
 
 
 def test_labelled_files_are_trained_on_too(recipe: Path, tmp_path: Path) -> None:

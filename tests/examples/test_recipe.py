@@ -42,6 +42,12 @@ def test_a_wrong_recipe_is_refused_by_name(
     assert str(path) in str(caught.value)
 
 
+def test_versions_that_need_each_other_are_one_family() -> None:
+    recipe = load_recipe(EXAMPLE / "recipe.yaml")
+    assert recipe.families(recipe.versions) == [["1.0.0"], ["1.1.0", "1.2.0", "1.3.0"]]
+    assert recipe.families(["1.3.0", "1.0.0", "1.2.0"]) == [["1.3.0", "1.2.0"], ["1.0.0"]]
+
+
 def test_a_layer_that_awq_cannot_group_is_refused(tmp_path: Path) -> None:
     architecture = load_recipe(EXAMPLE / "recipe.yaml").architecture.model_dump()
     path = changed(tmp_path, architecture=architecture | {"hidden_size": 96})
