@@ -8,7 +8,7 @@ DO_NOT_TRACK ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED DO_NOT_TRACK
 export DVC_NO_ANALYTICS = 1
 
-.PHONY: help setup serving golden models demo test test-fast lint types layers format bench bench-load docs site lock clean mlflow
+.PHONY: help setup serving environments golden models demo test test-fast lint types layers format bench bench-load docs site lock clean mlflow
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -22,17 +22,20 @@ $(VENV)/.installed: requirements.lock pyproject.toml scripts/install_gate.sh
 serving:  ## install the serving runtime (torch, vLLM) in its own environment
 	PYTHON=$(PYTHON) serving/install_runtime.sh $(SERVING)
 
+environments:  # both at once: each mostly waits for the disk
+	@$(MAKE) --no-print-directory -j2 setup serving
+
 golden: setup  ## build the golden set from its sources where they changed (DVC)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
-demo: setup serving golden  ## gate real candidates against a production baseline on real vLLM
+demo: environments golden  ## gate real candidates against a production baseline on real vLLM
 	$(BIN)/python examples/emotion/demo.py $(DEMO_ARGS)
 
 models: serving  ## train the demonstration models (DATA=folder: on *_train.jsonl and *_dev.jsonl)
 	$(SERVING)/bin/python examples/emotion/build.py --out $(or $(OUT),.assay/models) \
 		$(if $(DATA),--data "$(DATA)")
 
-test: setup serving golden lint types layers  ## everything this machine can test, and why the rest is skipped
+test: environments golden lint types layers  ## everything this machine can test, and why the rest is skipped
 	scripts/test.sh $(PYTEST_ARGS)
 
 test-fast: setup golden lint types layers  ## without vLLM, Docker, Prefect server and browser
