@@ -16,7 +16,8 @@ from assay.task import Decoding, Message, Task
 from tests import serving_rig
 
 pytestmark = [
-    pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(900), serving_rig.needs_vllm,
+    pytest.mark.vllm, pytest.mark.paired, pytest.mark.slow, pytest.mark.timeout(900),
+    serving_rig.needs_vllm,
 ]  # fmt: skip
 
 LIMITS = AskLimits(concurrency=8, request_timeout_s=60.0)

@@ -314,6 +314,7 @@ def ask(running: RunningServer, path: str, **arguments: object) -> httpx2.Respon
 
 
 @pytest.mark.vllm
+@pytest.mark.paired
 @serving_rig.needs_vllm
 class TestRealEngine:
     def test_it_says_what_it_is(self, tiny_engine: RunningServer) -> None:

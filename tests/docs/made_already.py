@@ -6,7 +6,7 @@ import re
 from tests.docs.doc_commands import ROOT
 
 BIN = ROOT / ".venv/bin"
-DONE = ("setup", "serving", "golden", "lint", "types", "layers", ".venv/.installed")
+DONE = ("setup", "serving", "environments", "golden", "lint", "types", "layers", ".venv/.installed")
 
 
 def old() -> list[str]:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from examples.emotion import demo
 from flows.settings import Settings
 
@@ -22,16 +20,6 @@ ROOT = Path(__file__).parents[2]
 ASSAY = ROOT / ".venv" / "bin" / "assay"
 POLICY = Path("examples/emotion/policy.yaml")
 CACHE = Path(os.environ.get("ASSAY_TEST_CACHE") or Path.home() / ".cache" / "assay-tests")
-
-
-_PROCESSOR = Path("/proc/cpuinfo")
-not_in_slow_ci = pytest.mark.skipif(
-    "CI" in os.environ
-    and _PROCESSOR.exists()
-    and "avx512f" not in _PROCESSOR.read_text(errors="replace"),
-    reason="eight minutes of CI's time on a processor without AVX-512: run it where nobody waits",
-)
-"""Of a test that starts so many engines that CI would not end in time where each start is slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

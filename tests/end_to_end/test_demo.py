@@ -11,13 +11,12 @@ import pytest
 
 from tests.docs.doc_commands import run_in
 from tests.docs.made_already import clean_environment, old
-from tests.end_to_end.machine import CACHE, ROOT, Machine, not_in_slow_ci
+from tests.end_to_end.machine import CACHE, ROOT, Machine
 
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.slow,
     pytest.mark.timeout(1500),
-    not_in_slow_ci,
 ]
 (COMMAND,) = run_in("demo")
 
