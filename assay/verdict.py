@@ -29,7 +29,7 @@ from assay.records import (
     Verdict,
     VerdictKind,
 )
-from assay.wording import are, counted
+from assay.wording import are, counted, listed
 
 DECIMALS = 6
 """Numbers in a written verdict are rounded to this many decimals; decisions use the exact ones.
@@ -131,7 +131,8 @@ def next_steps(
         steps.append("Run the gate again: an invalid run may be repeated with nothing changed.")
     if kind is VerdictKind.BLOCK:
         failed = _leading(gating, FindingStatus.FAILED)
-        steps += [f"Mend {_subject(f)}, and {again}." for f in failed]
+        if subjects := dict.fromkeys(_subject(finding) for finding in failed):
+            steps.append(f"Mend {listed(subjects)}, and {again}.")
     if kind is VerdictKind.INCONCLUSIVE:
         undecided = _leading(gating, FindingStatus.UNDECIDED)
         steps += [_settle(finding) for finding in undecided]

@@ -21,7 +21,7 @@ def test_a_block_says_why_and_what_to_do(released: Rig) -> None:
     page = as_markdown(result)
     assert page.startswith("# block\n")
     assert result.verdict.summary in page
-    assert "- Mend `fear`, and publish" in page
+    assert "- Mend `fear`, `anger` and `emotion_f1/macro`, and publish" in page
     assert "| ✗ | `emotion_f1/fear` |" in page
     assert str(result.evidence_dir) in page
     assert one_line(result) == result.verdict.summary
