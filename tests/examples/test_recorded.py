@@ -26,7 +26,7 @@ def test_it_says_why_and_proves_it(command: Shown) -> None:
     )
     assert done.returncode == 0, done.stderr
     for words in EXPECTED[command.words[1]]:
-        assert words in done.stdout
+        assert words in done.stdout + done.stderr
 
 
 def test_it_can_be_read_before_anything_is_installed() -> None:
