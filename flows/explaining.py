@@ -4,6 +4,7 @@ Decides where to look (a folder, this machine's reports, the registry) and check
 is as it was sealed; leaves proving signatures to `proving` and the words to the verdict itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +28,14 @@ class Explained:
     folder: Path
 
 
-def explain(run: str, settings: Settings, registry: Registry) -> Explained:
+def explain(run: str, settings: Settings, registry: Callable[[], Registry]) -> Explained:
     """Finds a gate and reads its verdict.
 
     Args:
         run: an evidence folder, the id of a gate of this machine, or the id of its MLflow run.
         settings: where the reports of this machine are.
-        registry: asked where the run is neither a folder nor of this machine.
+        registry: makes the registry, which is asked where the run is neither a folder nor of this
+            machine: its libraries take longer to load than a verdict to read.
 
     Raises:
         ArtifactError: the evidence is not as it was sealed.
@@ -47,14 +49,14 @@ def explain(run: str, settings: Settings, registry: Registry) -> Explained:
     return Explained(verdict=verdict, folder=folder)
 
 
-def _folder(run: str, settings: Settings, registry: Registry) -> Path:
+def _folder(run: str, settings: Settings, registry: Callable[[], Registry]) -> Path:
     for folder in (Path(run), settings.reports / run):
         if run.strip() and (folder / evidence.SUMS).is_file():
             return folder
     if len(run) == 32 and run.isalnum():  # the form of MLflow's ids
         fetched = settings.reports / f"mlflow-{run}"
         if not (fetched / evidence.SUMS).is_file():
-            registry.evidence(run, fetched)
+            registry().evidence(run, fetched)
         return fetched
     known = sorted(path.parent.name for path in settings.reports.glob(f"*/{evidence.SUMS}"))
     raise ConfigError(

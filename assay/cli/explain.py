@@ -1,6 +1,6 @@
 """`assay explain`: what a recorded gate said, why, and what to do next."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,9 @@ from assay.cli.ci_files import Junit, Summary, write_ci_files
 from assay.cli.completion import run_names
 from assay.cli.output import print_line
 from assay.cli.verdict_table import print_verdict
+
+if TYPE_CHECKING:
+    from assay.ports import Registry
 
 
 def explain(
@@ -28,10 +31,14 @@ def explain(
     """
     from flows.explaining import explain as find
     from flows.settings import from_environment
-    from flows.wiring import registry_to_read
+
+    def registry() -> "Registry":
+        from flows.wiring import registry_to_read
+
+        return registry_to_read(settings)
 
     settings = from_environment()
-    found = find(run, settings, registry_to_read(settings))
+    found = find(run, settings, registry)
     print_verdict(found.verdict, as_json=as_json)
     write_ci_files(found.verdict, junit=junit, summary=summary, evidence=found.folder)
     if as_json:
