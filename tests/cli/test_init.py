@@ -12,10 +12,11 @@ from flows import project_init
 from flows.project_init import FILES, InitRequest
 from tests.cli.conftest import Assay
 from tests.cli.two_servers import knows
-from tests.cli_desk import ROOT, SECRET, Desk
+from tests.cli_desk import SECRET, Desk
 from tests.openai_server import Fail, OpenAIServer, Say
 
 Serve = Callable[..., OpenAIServer]
+ROOT = Path(__file__).parents[2]
 
 
 def there(folder: Path) -> set[str]:
