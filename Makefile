@@ -56,7 +56,7 @@ types: setup  ## static types
 layers: setup  ## imports go down only
 	$(BIN)/lint-imports
 
-bench: setup serving  ## ratios measured side by side in one run
+bench: environments  ## ratios measured side by side in one run
 	$(BIN)/python -m bench.gate_overhead
 	$(BIN)/python -m bench.clients
 	$(BIN)/python -m bench.judgement
@@ -66,7 +66,7 @@ bench: setup serving  ## ratios measured side by side in one run
 	$(BIN)/python -m bench.ingestion --out bench/results/ingestion.json
 	$(MAKE) bench-load
 
-bench-load: setup serving  ## the load generator beside its peers, and against the truth
+bench-load: environments  ## the load generator beside its peers, and against the truth
 	-PYTHON=$(PYTHON) bench/peers.sh
 	$(BIN)/python -m bench.load
 	$(BIN)/python -m bench.load_truth

@@ -235,8 +235,8 @@ def report(
 ) -> str:
     """The ways side by side."""
     starts = [
-        ", ".join(f"{seconds:.0f}" for seconds in started[process]) if new else ""
-        for process, new in ((way.process, not way.settle_s) for way in ways)
+        "" if way.settle_s else ", ".join(f"{seconds:.0f}" for seconds in started[way.process])
+        for way in ways
     ]
     whole = {process: sum(seconds) for process, seconds in started.items()}
     rows: list[tuple[str, list[str]]] = [

@@ -65,17 +65,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(trylast=True)  # after the folders' own hooks have set their markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps the tests of the phase that was asked for."""
-    for path, phase in {(item.path, phase_of(item)) for item in items}:
-        if PHASES[phase] and not _names(path, phase):
+    placed = [(item, phase_of(item)) for item in items]
+    for path, own in {(item.path, own) for item, own in placed}:
+        if PHASES[own] and not _names(path, own):
             raise pytest.UsageError(
-                f"{path}: has tests of the phase {phase} and names none of its markers, so that "
+                f"{path}: has tests of the phase {own} and names none of its markers, so that "
                 "they would never run; write `pytest.mark.…` in the file itself"
             )
     phase = config.getoption("--phase")
     if phase is None:
         return
-    kept = [item for item in items if phase_of(item) == phase]
-    others = [item for item in items if phase_of(item) != phase]
+    kept = [item for item, own in placed if own == phase]
+    others = [item for item, own in placed if own != phase]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = kept

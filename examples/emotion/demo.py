@@ -130,7 +130,7 @@ def demo_settings(home: Path) -> Settings:
 def prepare(settings: Settings, progress: Progress) -> None:
     """Makes the golden set, the models, the keys and the store, where they are missing."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    progress(f"to read meanwhile: .venv/bin/assay explain {RECORDED.relative_to(ROOT)}")
+    progress(f"to read meanwhile: {_explain(RECORDED)}")
     progress("golden set: dvc repro")
     run([sys.executable, "-m", "dvc", "repro", "--quiet"])
     progress("demonstration models: train, quantise (minutes the first time)")
